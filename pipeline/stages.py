@@ -1,0 +1,77 @@
+"""The joints of the pipeline on one page: where frames come from, what watches them, who is told.
+
+The two other joints, `Detector` and `Tracker`, stand beside what they give, in `vidan.detector` and `vidan.trackers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vidan.pipeline.events import Event
+from vidan.pipeline.frame import Frame, FrameResult, Stamp
+from vidan.trackers import Tracks
+
+
+@dataclass(slots=True)
+class SourceHealth:
+    """What a source can say of itself; it is filled while frames are read and goes into the manifest.
+
+    Attributes:
+        expected: Frames that the container promises, None when it says nothing.
+        decoded: Pictures decoded so far.
+        delivered: Pictures handed out (decoded less those that stride or max_fps skipped).
+        corrupt: Packets or pictures that could not be decoded.
+        repaired_pts: Presentation times that were missing or did not grow, and were repaired.
+        duration_seconds: Playing time that the container promises, None when it says nothing.
+        problems: Sentences for people, each once: truncated file, corrupt packets, ...
+        gaps: (start, end) in stream seconds where pictures are missing.
+    """
+
+    expected: int | None = None
+    decoded: int = 0
+    delivered: int = 0
+    corrupt: int = 0
+    repaired_pts: int = 0
+    duration_seconds: float | None = None
+    problems: list[str] = field(default_factory=list)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """One stream of frames. Opening happens in the constructor and raises `SourceError`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def live(self) -> bool:
+        """True where frames cannot wait (a camera): the newest wins and drops are counted."""
+        ...
+
+    @property
+    def health(self) -> SourceHealth: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None: ...
+
+
+class Rule(Protocol):
+    """Watches one stream's tracks and answers with events. No clock, no thread: same input, same events."""
+
+    @property
+    def name(self) -> str: ...
+
+    def update(self, stamp: Stamp, tracks: Tracks) -> Sequence[Event]:
+        """Events noticed at this frame; tracks in ``tracks.ended`` are forgotten afterwards."""
+        ...
+
+
+class Sink(Protocol):
+    """Is told every result, in order per stream."""
+
+    def write(self, result: FrameResult) -> None: ...
+
+    def close(self) -> None: ...
