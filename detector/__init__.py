@@ -1,5 +1,27 @@
 """Images in, detections out."""
 
 from vidan.detector.detections import Detections, Detector, ImageLike, Picture
+from vidan.detector.errors import WeightsError
+from vidan.detector.weights.checkpoint import WeightsCard, load_model, read_card, save_weights
+from vidan.detector.weights.official import import_weights
+from vidan.detector.weights.registry import PUBLISHED, PublishedWeights, fetched_path
+from vidan.detector.weights.registry import pull as pull_weights
+from vidan.detector.weights.registry import resolve as resolve_weights
 
-__all__ = ["Detections", "Detector", "ImageLike", "Picture"]
+__all__ = [
+    "PUBLISHED",
+    "Detections",
+    "Detector",
+    "ImageLike",
+    "Picture",
+    "PublishedWeights",
+    "WeightsCard",
+    "WeightsError",
+    "fetched_path",
+    "import_weights",
+    "load_model",
+    "pull_weights",
+    "read_card",
+    "resolve_weights",
+    "save_weights",
+]

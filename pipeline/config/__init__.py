@@ -1,0 +1,1 @@
+"""What a run is told: the language of its config file, and reading it."""

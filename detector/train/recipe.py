@@ -1,0 +1,76 @@
+"""Every hyper-parameter of a training run, as a YAML file says it. Defaults are the published YOLOv9 recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vidan.detector.data.augment import Augmentation
+from vidan.detector.models.zoo import MODEL_NAMES, size_of
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Recipe(BaseModel):
+    """A training run; unknown keys are errors.
+
+    The same recipe, data set and machine give the same weights: everything random follows from `seed`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("yolov9-t", description=f"Network: {', '.join(MODEL_NAMES)}.")
+    auxiliary: bool = Field(True, description="Train with the auxiliary branch (programmable gradient information).")
+    auxiliary_weight: float = Field(0.25, ge=0, description="Weight of the auxiliary head in the loss.")
+    data: Path = Field(description="Data set file, relative to the recipe.")
+    weights: Path | None = Field(None, description="Weights to start from (.safetensors); fresh ones without it.")
+    image_size: tuple[Positive, Positive] = Field((640, 640), description="Input height and width, multiples of 32.")
+    epochs: Positive = 500
+    batch: Positive = Field(16, description="Images per forward pass.")
+    nominal_batch: Positive = Field(64, description="Images per optimizer step; gradients are accumulated up to it.")
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(0.01, gt=0)
+    final_factor: float = Field(0.01, gt=0, le=1, description="Last learning rate as a share of the first.")
+    schedule: Literal["linear", "cosine", "flat-cosine", "constant"] = "linear"
+    momentum: float = Field(0.937, ge=0, lt=1, description="Nesterov momentum of SGD, first beta of AdamW.")
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup_epochs: float = Field(3.0, ge=0)
+    warmup_momentum: float = Field(0.8, ge=0, lt=1)
+    warmup_bias_rate: float = Field(0.1, ge=0, description="Learning rate of the biases at the first iteration.")
+    clip_norm: float = Field(10.0, gt=0, description="Largest norm of all gradients together.")
+
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    ema_warmup_updates: float = Field(2000.0, gt=0, description="Updates until the average reaches 63 % of its decay.")
+    augmentation: Augmentation = Augmentation()
+    close_mosaic_epochs: int = Field(15, ge=0, description="Last epochs without mosaic and mixup.")
+
+    seed: int = 0
+    workers: int = Field(2, ge=0, description="Processes that prepare images.")
+    device: str = Field("auto", description="auto, cpu or cuda:N.")
+    evaluate_every: int = Field(1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
+    patience: Positive = Field(100, description="Epochs without a better result until the run stops early.")
+
+    licence: str = Field("unknown", description="Licence of the trained weights, as far as the data allow one.")
+    training_data: str = Field("", description="One sentence about the data for the weights card.")
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        size_of(name)
+        return name
+
+    @field_validator("image_size")
+    @classmethod
+    def _whole_cells(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if size[0] % 32 or size[1] % 32:
+            raise ValueError(f"image_size must be multiples of 32, got {size[0]}x{size[1]}")
+        return size
+
+    @model_validator(mode="after")
+    def _mosaic_closes_within_the_run(self) -> Recipe:
+        if self.close_mosaic_epochs > self.epochs:
+            raise ValueError(f"close_mosaic_epochs ({self.close_mosaic_epochs}) is more than epochs ({self.epochs})")
+        return self

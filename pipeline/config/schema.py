@@ -1,0 +1,425 @@
+"""The whole language of a run config on one page: every key, its unit, its default and its limits.
+
+A text under a field is its description: in editors through `json_schema`, in docs/config.md, and here. What depends on
+the file itself, paths beside it and `{config}`, is filled in by validation when the context is the file's `Path`;
+names that point elsewhere (rules of a stream, classes) are checked by `load_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from vidan.pipeline.config.shapes import Polyline, Ring, check_holes, check_one_unit, in_fractions, to_pixels
+from vidan.pipeline.config.values import (
+    Device,
+    FilePath,
+    FilePaths,
+    ImageSize,
+    Label,
+    Labels,
+    Number,
+    PositiveSeconds,
+    RunFolder,
+    Seconds,
+    Share,
+    StreamName,
+    Switch,
+    UniqueLabels,
+    UtcTime,
+    WeightsName,
+    Whole,
+)
+
+
+class Model(BaseModel):
+    """Base of all: unknown keys are errors, values are never bent into another type, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _blame(*keys: str | int, message: str) -> ValidationError:
+    """A problem between several values, to be shown at one of them."""
+    problem = InitErrorDetails(type=PydanticCustomError("value_error", "{error}", {"error": message}), loc=keys)
+    return ValidationError.from_exception_data("config", [problem])
+
+
+# --- from pictures to tracks ------------------------------------------------------------------------------------------
+
+
+class DetectorConfig(Model):
+    """What finds the objects in a picture."""
+
+    weights: WeightsName = "demo"
+    """`demo` (comes with vidan), a name from `vidan weights list`, or the path of a .safetensors file."""
+
+    runtime: Literal["auto", "openvino", "torch"] = "auto"
+    """What computes the network; `auto` takes torch on a GPU and OpenVINO on a CPU."""
+
+    device: Device = "auto"
+    """Where it computes: `auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of the network; `auto` takes the fastest that the device has."""
+
+    image_size: ImageSize | None = None
+    """Pixels to which pictures are letterboxed: N or [height, width], multiples of 32; null: as the weights say."""
+
+    batch: Annotated[Whole, Field(ge=1, le=1024)] = 8
+    """Pictures per call of the network, at most."""
+
+    confidence: Share = 0.1
+    """Lowest score, 0..1, of a detection that the tracker is shown (ByteTrack makes use of the low ones)."""
+
+    nms_iou: Annotated[Number, Field(gt=0, le=1)] = 0.6
+    """Overlap (IoU, 0..1) above which the weaker of two boxes of one class is dropped."""
+
+    max_detections: Annotated[Whole, Field(ge=1)] = 300
+    """Detections kept per picture, at most: those with the highest scores."""
+
+    classes: Labels | None = None
+    """Names of the classes to keep; null: all that the weights know."""
+
+
+class ByteTrackConfig(Model):
+    """What joins the detections of one stream to tracks (ByteTrack)."""
+
+    type: Literal["bytetrack"] = "bytetrack"
+    """Which tracker."""
+
+    high_confidence: Share = 0.5
+    """Score, 0..1, from which detections take part in the first round of association."""
+
+    low_confidence: Share = 0.1
+    """Score, 0..1, from which detections take part in the second round."""
+
+    new_confidence: Share = 0.6
+    """Score, 0..1, from which a detection that fits no track starts one."""
+
+    confirm_frames: Annotated[Whole, Field(ge=1)] = 2
+    """Frames with a match after which a track is believed."""
+
+    lost_after_seconds: PositiveSeconds = 1.0
+    """Seconds without a match after which a track ends."""
+
+    smooth_seconds: Seconds = 0.4
+    """Half window in seconds of the smoothing of counted positions, which delays them as much; 0: off."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.low_confidence > self.high_confidence:
+            raise _blame("low_confidence", message=f"is above high_confidence ({self.high_confidence:g})")
+        return self
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+class _RecordedConfig(Model):
+    """What all recorded sources have in common."""
+
+    start_time: UtcTime | None = None
+    """When the first picture was taken, ISO 8601 with Z or an offset; null: as the file says, if it does."""
+
+    stride: Annotated[Whole, Field(ge=1)] = 1
+    """Every `stride`-th picture is analysed; 1: all."""
+
+    max_fps: Annotated[Number, Field(gt=0)] | None = None
+    """Pictures per second that are analysed, at most; null: all."""
+
+
+class VideoSourceConfig(_RecordedConfig):
+    """Video files."""
+
+    type: Literal["video"]
+    """Which kind of source."""
+
+    path: FilePaths
+    """A file, a pattern such as `*.mp4`, or a list of them, played one after another as one stream."""
+
+
+class ImagesSourceConfig(_RecordedConfig):
+    """Pictures in a folder, in the order of their names."""
+
+    type: Literal["images"]
+    """Which kind of source."""
+
+    path: FilePath
+    """A folder, or a pattern such as `cam/*.jpg`."""
+
+    fps: Annotated[Number, Field(gt=0)] = 10.0
+    """Pictures per second at which they were taken."""
+
+
+SourceConfig: TypeAlias = Annotated[VideoSourceConfig | ImagesSourceConfig, Field(discriminator="type")]
+
+
+def _source_of_path(value: Any) -> Any:
+    return {"type": "video", "path": value} if isinstance(value, str) else value
+
+
+class StreamConfig(Model):
+    """One camera or file, with a tracker and rules of its own."""
+
+    name: StreamName
+    """Unique name; files are named after it, so letters, digits, - and _ only."""
+
+    source: Annotated[SourceConfig, BeforeValidator(_source_of_path, json_schema_input_type=str | SourceConfig)]
+    """Where the pictures come from; a bare path stands for `{type: video, path: ...}`."""
+
+    rules: UniqueLabels | None = None
+    """Names of the rules that watch this stream, [] for none; null: all of them."""
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+Anchor: TypeAlias = Literal[
+    "bottom_center",
+    "center",
+    "top_center",
+    "left_center",
+    "right_center",
+    "top_left",
+    "top_right",
+    "bottom_left",
+    "bottom_right",
+]
+
+
+class _RuleConfig(Model):
+    """What all rules have in common."""
+
+    classes: Labels | None = None
+    """Names of the classes or class groups that count; null: all."""
+
+    anchor: Anchor = "bottom_center"
+    """The point of an object's box at which it stands."""
+
+
+class DirectionsConfig(Model):
+    """What the two directions across a line are called; the names must differ."""
+
+    in_name: Label = Field("in", alias="in")
+    """Name for crossing from the right hand to the left hand of someone who looks along the line on the picture."""
+
+    out_name: Label = Field("out", alias="out")
+    """Name for the other way."""
+
+    @model_validator(mode="after")
+    def _check_differ(self) -> Self:
+        if self.in_name == self.out_name:
+            raise _blame("out", message="both directions have the same name")
+        return self
+
+
+class BridgeConfig(Model):
+    """When two tracks, one ended before the line and one begun behind it, count as one crossing."""
+
+    seconds: PositiveSeconds = 1.0
+    """Seconds, at most, between the end of the one and the beginning of the other."""
+
+    distance: Annotated[Number, Field(gt=0)] = 1.0
+    """Distance, at most, between the two, in box heights."""
+
+
+class LineConfig(_RuleConfig):
+    """Counts the tracks that cross a line, by direction."""
+
+    type: Literal["line"]
+    """Which kind of rule."""
+
+    points: Polyline
+    """Two or more [x, y] in drawing order: fractions of width and height if all are within 0..1, else pixels."""
+
+    hysteresis: Annotated[Number, Field(ge=0)] = 0.1
+    """How far beyond the line a track must come to count, in box heights."""
+
+    settle: Seconds = 1.0
+    """Seconds beyond the line after which a track counts though it stays within the hysteresis."""
+
+    policy: Literal["every", "once", "net"] = "every"
+    """`every` crossing counts, each track `once` per direction, or `net`: where it ended against where it began."""
+
+    bridge: BridgeConfig | None = None
+    """Counts crossings by two tracks that look like one; null: off."""
+
+    directions: DirectionsConfig = Field(default_factory=DirectionsConfig)
+    """Names of the two directions."""
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule for frames of this size, with its points in pixels."""
+        if not in_fractions(self.points):
+            return self
+        return self.model_copy(update={"points": to_pixels(self.points, width, height)})
+
+
+class LoiterConfig(Model):
+    """When a stay is worth an event."""
+
+    after: PositiveSeconds
+    """Seconds in the zone; one event per stay."""
+
+
+class CapacityConfig(Model):
+    """When a zone is too full."""
+
+    max: Annotated[Whole, Field(ge=0)]
+    """Tracks that may be inside; one event on the rise above, one on the return."""
+
+
+class ZoneConfig(_RuleConfig):
+    """Watches who enters, leaves and stays in an area."""
+
+    type: Literal["zone"]
+    """Which kind of rule."""
+
+    polygon: Ring | None = None
+    """Outline, three or more [x, y]: fractions of width and height if all are within 0..1, else pixels."""
+
+    polygons: Annotated[tuple[Ring, ...], Field(min_length=1)] | None = None
+    """Outlines of a zone of several parts, instead of `polygon`."""
+
+    holes: tuple[Ring, ...] = ()
+    """Outlines of areas within that do not belong to the zone."""
+
+    overlap: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """Share of the box, 0..1, that must be inside; null: the anchor must."""
+
+    settle: Seconds = 0.3
+    """Seconds inside (outside) before an entry (exit) is believed."""
+
+    loiter: LoiterConfig | None = None
+    """Raises an event for long stays; null: off."""
+
+    capacity: CapacityConfig | None = None
+    """Raises events when too many are inside; null: off."""
+
+    every: PositiveSeconds = 1.0
+    """Seconds between two samples of the occupancy."""
+
+    @model_validator(mode="after")
+    def _check_area(self) -> Self:
+        if (self.polygon is None) == (self.polygons is None):
+            raise _blame("polygon", message="a zone needs either `polygon` or `polygons`, and not both")
+        rings = [*self.parts, *self.holes]
+        try:
+            check_one_unit([point for ring in rings for point in ring])
+            if self.holes:
+                check_holes(self.parts, self.holes)
+        except ValueError as error:
+            raise _blame("holes" if self.holes else "polygons", message=str(error)) from error
+        return self
+
+    @property
+    def parts(self) -> tuple[Ring, ...]:
+        """The outlines of all parts, whichever key they were given by."""
+        return self.polygons or ((self.polygon,) if self.polygon else ())
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule for frames of this size, with its outlines in pixels."""
+        if not in_fractions(point for part in self.parts for point in part):
+            return self
+        parts, holes = ([to_pixels(ring, width, height) for ring in rings] for rings in (self.parts, self.holes))
+        return self.model_copy(update={"polygon": None, "polygons": tuple(parts), "holes": tuple(holes)})
+
+
+RuleConfig: TypeAlias = Annotated[LineConfig | ZoneConfig, Field(discriminator="type")]
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+class VideoOutputConfig(Model):
+    """The annotated video of each stream."""
+
+    codec: Literal["h264"] = "h264"
+    """Video codec; every browser plays h264."""
+
+    crf: Annotated[Whole, Field(ge=0, le=51)] = 26
+    """Constant rate factor, 0 (lossless) to 51; six more halve the file, about."""
+
+    trail_seconds: Seconds = 2.0
+    """Seconds of its past that are drawn behind an object."""
+
+
+def _off_or_settings(value: Any) -> Any:
+    """``false`` as None, ``true`` as settings of which all have their defaults."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is None or isinstance(value, (Mapping, BaseModel)):
+        return value
+    raise ValueError("should be true, false or a mapping of settings")
+
+
+class OutputConfig(Model):
+    """What a run writes, and where."""
+
+    model_config = ConfigDict(revalidate_instances="always")  # so that the default learns the config's path, too
+
+    folder: RunFolder = Field("runs/{config}", validate_default=True)
+    """Folder of the run; `{config}` is the name of the config file without its ending."""
+
+    interval_seconds: PositiveSeconds = 60.0
+    """Length of the intervals of counts.csv, seconds."""
+
+    video: Annotated[
+        VideoOutputConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | VideoOutputConfig | None),
+    ] = Field(default_factory=VideoOutputConfig)
+    """Settings of the annotated video, or false for none."""
+
+    tracks: Switch = True
+    """Whether tracks.parquet is written, from which changed rules can be counted again."""
+
+    report: Switch = True
+    """Whether report.html is written."""
+
+
+class RunConfig(Model):
+    """A run: which streams are watched, by which rules, and what is written."""
+
+    detector: DetectorConfig = Field(default_factory=DetectorConfig)
+    """What finds the objects."""
+
+    class_groups: Mapping[Label, Labels] = Field(default_factory=dict)
+    """Classes that count together under a name and may swap within a track, such as `vehicle: [car, truck, bus]`."""
+
+    tracker: ByteTrackConfig = Field(default_factory=ByteTrackConfig)
+    """What joins detections to tracks."""
+
+    streams: Annotated[tuple[StreamConfig, ...], Field(min_length=1)]
+    """The cameras or files, at least one."""
+
+    rules: Mapping[Label, RuleConfig] = Field(default_factory=dict)
+    """What is counted, by name."""
+
+    output: OutputConfig = Field(default_factory=OutputConfig, validate_default=True)
+    """What is written, and where."""
+
+    @field_validator("class_groups")
+    @classmethod
+    def _check_groups_apart(cls, groups: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        owner: dict[str, str] = {}
+        for group, classes in groups.items():
+            for index, name in enumerate(classes):
+                if owner.setdefault(name, group) != group:
+                    raise _blame(group, index, message=f"is in group '{owner[name]}' already; a class has one group")
+        return groups
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """Without titles, which only repeat the names of the keys."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a run config, with which editors complete, explain and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RunConfig.model_json_schema(schema_generator=_PlainSchema),
+    }

@@ -1,0 +1,113 @@
+"""The single values of the config language: numbers with limits, names, paths, times.
+
+Numbers and switches are strict: ``"8"`` and ``yes`` are no numbers. Paths are joined to the config's folder here and
+nowhere else, when validation is told the config file's `Path` as its context.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
+
+
+def _check_label(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("should have no spaces around it and no control characters in it")
+    return text
+
+
+def _check_no_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("names something twice")
+    return names
+
+
+def _check_stream_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise ValueError("names files, so it may hold only the letters A-Z and a-z, digits, - and _")
+    return text
+
+
+def _check_device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
+        raise ValueError("should be auto, cpu, cuda or cuda:N with the number of the GPU")
+    return text
+
+
+def _size_as_pair(value: Any) -> Any:
+    return [value, value] if isinstance(value, int) else value
+
+
+def _beside_config(text: str, info: ValidationInfo) -> str:
+    """The path as it is reached from the config's folder; what is absolute or a URL stays."""
+    if not isinstance(info.context, Path) or "://" in text:
+        return text
+    return os.path.join(info.context.parent, os.path.expanduser(text))
+
+
+def _weights_beside_config(text: str, info: ValidationInfo) -> str:
+    is_path = text.endswith(".safetensors") or "/" in text or os.sep in text
+    return _beside_config(text, info) if is_path else text
+
+
+def _fill_in_run_folder(text: str, info: ValidationInfo) -> str:
+    if re.search(r"[{}]", text.replace("{config}", "")):
+        raise ValueError("only {config} can be filled in; no other braces are allowed")
+    if isinstance(info.context, Path):
+        text = text.replace("{config}", info.context.stem)
+    return _beside_config(text, info)
+
+
+def _one_as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _parse_time(value: Any) -> datetime:
+    """The moment in UTC; numbers are refused, for 20260501 is not a count of seconds."""
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("should be a date and time such as 2026-05-01T08:00:00Z") from None
+    if time.tzinfo is None:
+        raise ValueError("says no time zone: add Z for UTC, or an offset such as +02:00")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is beyond the calendar") from error
+
+
+Whole: TypeAlias = Annotated[int, Strict()]
+Number: TypeAlias = Annotated[float, Strict()]
+Switch: TypeAlias = Annotated[bool, Strict()]
+Share: TypeAlias = Annotated[Number, Field(ge=0, le=1)]
+Seconds: TypeAlias = Annotated[Number, Field(ge=0)]
+PositiveSeconds: TypeAlias = Annotated[Number, Field(gt=0)]
+UtcTime: TypeAlias = Annotated[datetime, BeforeValidator(_parse_time, json_schema_input_type=datetime)]
+
+Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_label)]
+UniqueLabels: TypeAlias = Annotated[tuple[Label, ...], AfterValidator(_check_no_repeats)]
+Labels: TypeAlias = Annotated[UniqueLabels, Field(min_length=1)]
+StreamName: TypeAlias = Annotated[
+    str, Field(max_length=64, json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"}), AfterValidator(_check_stream_name)
+]
+
+FilePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_beside_config)]
+FilePaths: TypeAlias = Annotated[
+    tuple[FilePath, ...], Field(min_length=1), BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])
+]
+RunFolder: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_fill_in_run_folder)]
+
+WeightsName: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_weights_beside_config)]
+Device: TypeAlias = Annotated[
+    str, Field(json_schema_extra={"pattern": "^(auto|cpu|cuda(:[0-9]+)?)$"}), AfterValidator(_check_device)
+]
+Side: TypeAlias = Annotated[Whole, Field(ge=32, le=8192, multiple_of=32)]
+ImageSize: TypeAlias = Annotated[
+    tuple[Side, Side], BeforeValidator(_size_as_pair, json_schema_input_type=Side | tuple[Side, Side])
+]
+"""Height and width in pixels; one number stands for both."""

@@ -1,0 +1,196 @@
+"""run.json: what was run on what, how far it came, and what of it is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vidan.pipeline.errors import SinkError
+from vidan.pipeline.events import format_utc
+from vidan.pipeline.stages import SourceHealth
+
+SEMANTICS_VERSION = "1"  # of the counting rules: it grows when the same tracks would give other events
+
+_PACKAGES = ("numpy", "opencv-python-headless", "av", "openvino", "torch", "torchvision", "lap", "shapely", "pyarrow")
+
+
+class RunStatus(StrEnum):
+    RUNNING = "running"
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class StreamRecord:
+    """One stream's account: what came in, what was lost on the way.
+
+    Attributes:
+        name: Of the stream.
+        source: What was read, for people, without passwords.
+        health: What the source says of itself.
+        analysed: Frames that went through the detector, the tracker and the rules.
+        dropped: Frames delivered but not analysed (only live streams drop).
+        seconds: Stream time at the end of the last analysed frame.
+        start_utc: Wall-clock time of the first frame when it is known.
+        height: Of the pictures, in pixels; None before the first one.
+        width: Of the pictures, in pixels; None before the first one.
+    """
+
+    name: str
+    source: str
+    health: SourceHealth
+    analysed: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    start_utc: datetime | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values; expected is null where the container promises no number."""
+        health = self.health
+        return {
+            "name": self.name,
+            "source": self.source,
+            "height": self.height,
+            "width": self.width,
+            "start_utc": None if self.start_utc is None else format_utc(self.start_utc),
+            "seconds": round(self.seconds, 6),
+            "seconds_expected": health.duration_seconds,
+            "frames": {
+                "expected": health.expected,
+                "decoded": health.decoded,
+                "delivered": health.delivered,
+                "analysed": self.analysed,
+                "dropped": self.dropped,
+                "corrupt": health.corrupt,
+                "repaired_pts": health.repaired_pts,
+            },
+            "gaps": [[round(start, 6), round(end, 6)] for start, end in health.gaps],
+            "problems": list(health.problems),
+        }
+
+
+@dataclass(slots=True)
+class Manifest:
+    """Everything that is needed to say later how a number came about; write it when a run starts and when it ends.
+
+    Attributes:
+        config: The effective config as plain values, secrets masked.
+        config_sha256: Of the config text as it stood in the file.
+        detector: What detects: model, runtime, device, precision, image size, class names, weights and their hash.
+        inputs: SHA-256 per input file.
+        streams: One record per stream.
+        stage_seconds: CPU or device seconds per stage.
+        outputs: Files of the run, relative to its folder.
+        status: How far the run came.
+        error: Why it failed, in words.
+        started: When the run began.
+        ended: When it ended, None while it runs.
+    """
+
+    config: Mapping[str, Any]
+    config_sha256: str | None = None
+    detector: Mapping[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    streams: list[StreamRecord] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    status: RunStatus = RunStatus.RUNNING
+    error: str | None = None
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+
+    def finish(self, status: RunStatus, error: str | None = None) -> None:
+        """Sets how the run ended, and when: now."""
+        self.status, self.error, self.ended = status, error, datetime.now(UTC)
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values in the order of run.json."""
+        total = sum(self.stage_seconds.values())
+        return {
+            "status": self.status.value,
+            "error": self.error,
+            "started": format_utc(self.started),
+            "ended": None if self.ended is None else format_utc(self.ended),
+            "vidan": vidan_version(),
+            "semantics": SEMANTICS_VERSION,
+            "streams": [stream.to_record() for stream in self.streams],
+            "stages": {
+                name: {"seconds": round(seconds, 3), "share": round(seconds / total, 4) if total else 0.0}
+                for name, seconds in self.stage_seconds.items()
+            },
+            "outputs": list(self.outputs),
+            "detector": dict(self.detector),
+            "inputs": dict(self.inputs),
+            "config_sha256": self.config_sha256,
+            "config": dict(self.config),
+            "environment": environment(),
+        }
+
+    def write(self, path: Path) -> None:
+        """Writes run.json whole or not at all: a reader never meets half of it.
+
+        Raises:
+            SinkError: If it cannot be written; the former file stays.
+        """
+        text = json.dumps(self.to_record(), ensure_ascii=False, indent=2)
+        draft = path.with_name(path.name + ".tmp")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as error:
+            raise SinkError(
+                f"cannot write the manifest {path}: {error.strerror}; free some space or choose another output.folder"
+            ) from error
+
+
+def vidan_version() -> str:
+    """Version of the installed package; "unknown" where the source tree runs without being installed."""
+    return _version("vidan") or "unknown"
+
+
+def environment() -> dict[str, Any]:
+    """Python, machine and the packages that numbers can depend on, none of them imported for it."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hex digits, read in pieces; a gigabyte takes a second or two.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8 as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

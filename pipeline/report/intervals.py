@@ -1,0 +1,111 @@
+"""Intervals of a stream's time, aligned to the clock, each with the seconds that were seen of it.
+
+clock      09:59        10:00        10:01        10:02
+           |            |            |            |
+stream          [0 =======================  50 ...... 140 s]     recorded until 50 s, promised until 140 s
+expected   |    ^^^^^^^^|^^^^^^^^^^^^|^^^^^^^^^^^^|
+observed   |    ########|#########   |            |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpan:
+    """When a stream ran and what of it was seen, in stream seconds.
+
+    Attributes:
+        name: Of the stream.
+        observed_seconds: End of the last picture that was analysed.
+        expected_seconds: End that the source promised; None means the same.
+        start_utc: Wall-clock time of the stream's second 0 when it is known.
+        gaps: (start, end) where pictures are missing.
+    """
+
+    name: str
+    observed_seconds: float
+    expected_seconds: float | None = None
+    start_utc: datetime | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A piece of a stream's time.
+
+    Attributes:
+        start: Stream seconds; negative where the stream began within the interval.
+        end: Stream seconds, not included.
+        start_utc: The same as wall-clock time when it is known.
+        end_utc: The same as wall-clock time when it is known.
+        observed_seconds: How much of it was seen.
+        expected_seconds: How much of it lies within the time that the source promised.
+    """
+
+    start: float
+    end: float
+    start_utc: datetime | None
+    end_utc: datetime | None
+    observed_seconds: float
+    expected_seconds: float
+
+
+class Timeline:
+    """Cuts a stream's time into intervals of one length.
+
+    They begin at multiples of the length since 1970-01-01 UTC (at the full minute, the full hour, midnight), or since
+    the stream's second 0 where no clock is known. All arithmetic is in whole microseconds, as times stand in the log,
+    so that an event on a boundary has one home.
+
+    Args:
+        span: When the stream ran.
+        interval_seconds: Length of an interval.
+        last_event_seconds: The timeline reaches at least as far.
+
+    Raises:
+        ValueError: If the length is not positive.
+    """
+
+    def __init__(self, span: StreamSpan, interval_seconds: float, last_event_seconds: float = 0.0) -> None:
+        if interval_seconds <= 0:
+            raise ValueError(f"an interval lasts longer than 0 s, got {interval_seconds}")
+        self.span = span
+        self._length = round(interval_seconds * 1e6)
+        began = 0 if span.start_utc is None else (span.start_utc - _EPOCH) // _MICROSECOND
+        self._offset = began % self._length  # from the first boundary to the stream's second 0
+        self._promised = max(span.observed_seconds, span.expected_seconds or 0.0)
+        reached = -(-(round(self._promised * 1e6) + self._offset) // self._length)  # rounded up
+        count = max(reached, self._bin(last_event_seconds) + 1)
+        self.intervals = tuple(self._interval(k) for k in range(count))
+
+    def index(self, seconds: float) -> int:
+        """Which of `intervals` a moment of the stream falls into."""
+        return max(0, self._bin(seconds))
+
+    def observed(self, start: float, end: float) -> float:
+        """Seconds between two moments of which pictures were analysed."""
+        start, end = max(start, 0.0), min(end, self.span.observed_seconds)
+        missing = sum(max(0.0, min(end, gap[1]) - max(start, gap[0])) for gap in self.span.gaps)
+        return max(0.0, end - start - missing)
+
+    def _bin(self, seconds: float) -> int:
+        return (round(seconds * 1e6) + self._offset) // self._length
+
+    def _interval(self, k: int) -> Interval:
+        first = k * self._length - self._offset
+        start, end = first / 1e6, (first + self._length) / 1e6
+        began = self.span.start_utc
+        return Interval(
+            start=start,
+            end=end,
+            start_utc=None if began is None else began + first * _MICROSECOND,
+            end_utc=None if began is None else began + (first + self._length) * _MICROSECOND,
+            observed_seconds=self.observed(start, end),
+            expected_seconds=max(0.0, min(end, self._promised) - max(start, 0.0)),
+        )

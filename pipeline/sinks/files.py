@@ -1,0 +1,117 @@
+"""JsonlSink writes the event log, one JSON line per event; `read_events` is its mirror."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from vidan.pipeline.errors import PipelineError
+from vidan.pipeline.events import Event, from_record, to_record
+from vidan.pipeline.frame import FrameResult
+from vidan.pipeline.sinks.failure import cannot_write
+
+SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a killed process loses nothing
+
+_logger = logging.getLogger(__name__)
+
+
+class JsonlSink:
+    """Appends the events of all streams to one file; the log is complete up to its last line at any moment.
+
+    Lines go straight to the operating system, those of one result in one piece, and to the disk at most every
+    `SYNC_SECONDS` and at the end. A piece that does not fit on the disk is taken back, so that no torn line stays.
+
+    Args:
+        path: File to create; an old one is replaced.
+
+    Raises:
+        SinkError: If the file cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise cannot_write("the event log", path, error) from error
+        self._end = 0
+        self._synced = (0, time.monotonic())  # bytes, when
+
+    def write(self, result: FrameResult) -> None:
+        """Appends the events of a result, if there are any.
+
+        Raises:
+            SinkError: If they cannot be written.
+            ValueError: If the sink is closed.
+        """
+        if not result.events:
+            return
+        piece = b"".join(_line(event) for event in result.events)
+        try:
+            self._append(piece)
+            if time.monotonic() - self._synced[1] >= SYNC_SECONDS:
+                self._sync()
+        except OSError as error:
+            raise cannot_write("the event log", self.path, error) from error
+
+    def close(self) -> None:
+        """Brings the last lines to the disk; a second call does nothing.
+
+        Raises:
+            SinkError: If that fails.
+        """
+        if self._file.closed:
+            return
+        try:
+            self._sync()
+        except OSError as error:
+            raise cannot_write("the event log", self.path, error) from error
+        finally:
+            self._file.close()
+
+    def _append(self, piece: bytes) -> None:
+        rest = memoryview(piece)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+            raise
+        self._end += len(piece)
+
+    def _sync(self) -> None:
+        if self._synced[0] != self._end:
+            os.fsync(self._file.fileno())
+        self._synced = (self._end, time.monotonic())
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of a log, in its order. A last line that a crash tore off is left out with a warning.
+
+    Raises:
+        PipelineError: If the file cannot be read or a line is no event; the message names file and line.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield from_record(json.loads(line))
+                except (ValueError, TypeError) as error:  # not UTF-8, not JSON, no object, no event
+                    if not line.endswith(b"\n"):
+                        _logger.warning("%s:%d: the last line is torn, it is left out", path, number)
+                        return
+                    raise PipelineError(f"{path}:{number}: not an event: {error}") from error
+    except OSError as error:
+        raise PipelineError(f"cannot read the event log {path}: {error.strerror}") from error
+
+
+def _line(event: Event) -> bytes:
+    record = json.dumps(to_record(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return record.encode() + b"\n"

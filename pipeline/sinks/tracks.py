@@ -1,0 +1,314 @@
+"""TrackStore keeps what the rules saw, frame by frame, in Parquet; `read_tracks` gives it back to be counted again.
+
+One row per track and frame, in the order in which the rules saw them. A frame without tracks has one row whose `track`
+is null, so that "nobody there" and "not looked at" stay different. Columns:
+
+    source       string      name of the stream
+    frame        int64       number of the picture in decoding order
+    time         float64     seconds from the stream's first frame
+    utc          timestamp   wall-clock time (us, UTC), null where unknown
+    height width int32       of the picture, in pixels
+    ended        list<int64> tracks given up at this frame; in the first row of a frame, null in its other rows
+    track        int64       track id, null in a frame without tracks (then all below are null too)
+    class        string      name of the class that the track's vote gives
+    class_id     int16       its index in `class_names`
+    class_share  float32     0..1, share of the vote
+    confidence   float32     0..1, of the detection
+    confirmed    bool        as the tracker said
+    x1 y1 x2 y2        float32  the tracker's own box, pixels of the source
+    sx1 sy1 sx2 sy2    float32  the smoothed box, on which the rules count
+
+The key "vidan" of the file's metadata holds JSON: version, semantics, class_names.
+
+A Parquet file cannot be read before its footer is written. So rows go to an Arrow stream beside it first, which is
+readable up to the last complete batch after a crash, and become Parquet when the run closes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidan.pipeline.errors import PipelineError, SinkError
+from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
+from vidan.pipeline.manifest import SEMANTICS_VERSION, vidan_version
+from vidan.pipeline.sinks.failure import cannot_write
+from vidan.trackers import Tracks
+
+BATCH_ROWS = 4096
+BATCH_SECONDS = 10.0  # of stream time; a killed process loses at most this much, or `BATCH_ROWS` rows
+ROW_GROUP_ROWS = 131_072
+
+_PARTIAL_SUFFIX = ".partial"
+_BOX, _SMOOTHED = ["x1", "y1", "x2", "y2"], ["sx1", "sy1", "sx2", "sy2"]
+_TRACK_COLUMNS = [
+    pa.field("track", pa.int64()),
+    pa.field("class", pa.string()),
+    pa.field("class_id", pa.int16()),
+    pa.field("class_share", pa.float32()),
+    pa.field("confidence", pa.float32()),
+    pa.field("confirmed", pa.bool_()),
+    *(pa.field(name, pa.float32()) for name in _BOX + _SMOOTHED),
+]
+_FRAME_COLUMNS = [
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("frame", pa.int64(), nullable=False),
+    pa.field("time", pa.float64(), nullable=False),
+    pa.field("utc", pa.timestamp("us", tz="UTC")),
+    pa.field("height", pa.int32(), nullable=False),
+    pa.field("width", pa.int32(), nullable=False),
+    pa.field("ended", pa.list_(pa.int64())),
+]
+_FLOATS = [field.name for field in _FRAME_COLUMNS + _TRACK_COLUMNS if pa.types.is_floating(field.type)]
+_REPEATED = ["source", "class", "class_id", "height", "width"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFrame:
+    """A counted frame and the size of its picture, as the store keeps them.
+
+    Attributes:
+        counted: What the rules saw.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+    """
+
+    counted: CountedFrame
+    height: int
+    width: int
+
+
+class TrackStore:
+    """Writes the counted frames of all streams of a run into one Parquet file.
+
+    Args:
+        path: File to write; until `close` its rows stand in ``<path>.partial``.
+        class_names: Of the detector.
+
+    Raises:
+        SinkError: If the file cannot be created.
+    """
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        self.path = path
+        self._class_names = pa.array(class_names, pa.string())
+        facts = {"version": vidan_version(), "semantics": SEMANTICS_VERSION, "class_names": list(class_names)}
+        self._schema = pa.schema(
+            _FRAME_COLUMNS + _TRACK_COLUMNS, {"vidan": json.dumps(facts, ensure_ascii=False).encode()}
+        )
+        self._pending: list[StoredFrame] = []
+        self._pending_rows = 0
+        self._failure: SinkError | None = None
+        self._closed = False
+        try:
+            self._file = _partial(path).open("wb", buffering=0)
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            self._stream = pa.ipc.new_stream(self._file, self._schema, options=options)
+        except OSError as error:
+            raise cannot_write("the track file", path, error) from error
+
+    def write(self, result: FrameResult) -> None:
+        """Keeps the counted frames of a result.
+
+        Raises:
+            SinkError: If a batch cannot be written; from then on always, for a store with a hole counts wrong.
+            ValueError: If the store is closed.
+        """
+        if self._closed:
+            raise ValueError(f"{self.path}: write after close")
+        if self._failure is not None:
+            raise self._failure
+        for counted in result.counted:
+            self._pending.append(StoredFrame(counted, result.frame.height, result.frame.width))
+            self._pending_rows += max(1, len(counted.tracks))
+            first, stamp = self._pending[0].counted.stamp, counted.stamp
+            waited = stamp.pts_seconds - first.pts_seconds if stamp.stream == first.stream else 0.0
+            if self._pending_rows >= BATCH_ROWS or waited >= BATCH_SECONDS:
+                self._write_batch()
+
+    def close(self) -> None:
+        """Turns what was written into the Parquet file; a second call does nothing.
+
+        Raises:
+            SinkError: If it cannot be written; the partial file stays and `read_tracks` reads it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._failure is None and self._pending:
+                self._write_batch()
+        finally:
+            self._file.close()
+        if self._failure is None:
+            try:
+                self._convert()
+            except OSError as error:
+                raise cannot_write("the track file", self.path, error) from error
+
+    def _write_batch(self) -> None:
+        try:
+            self._stream.write_batch(_to_batch(self._pending, self._schema, self._class_names))
+        except OSError as error:
+            self._failure = cannot_write("the track file", self.path, error)
+            raise self._failure from error
+        self._pending, self._pending_rows = [], 0
+
+    def _convert(self) -> None:
+        draft = self.path.with_name(self.path.name + ".tmp")
+        with pq.ParquetWriter(
+            draft, self._schema, compression="zstd", use_dictionary=_REPEATED, use_byte_stream_split=_FLOATS
+        ) as writer:
+            group: list[pa.RecordBatch] = []
+            for batch in _batches(_partial(self.path)):
+                group.append(batch)
+                if sum(len(batch) for batch in group) >= ROW_GROUP_ROWS:
+                    _write_row_group(writer, group)
+                    group = []
+            if group:
+                _write_row_group(writer, group)
+        draft.replace(self.path)
+        _partial(self.path).unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTracks:
+    """What `read_tracks` opened: whose classes, counted by which rules of counting, and the frames themselves.
+
+    Attributes:
+        path: The file that is read, complete or partial.
+        class_names: Of the detector that saw them.
+        semantics: Version of the counting semantics of the run.
+        version: Version of vidan that wrote the file.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    semantics: str
+    version: str
+
+    def __iter__(self) -> Iterator[StoredFrame]:
+        """All frames in the order in which the rules saw them, a row group in memory at a time."""
+        if self.path.suffix == _PARTIAL_SUFFIX:
+            for batch in _batches(self.path):
+                yield from _from_table(pa.Table.from_batches([batch]))
+        else:
+            with pq.ParquetFile(self.path) as file:
+                for group in range(file.num_row_groups):
+                    yield from _from_table(file.read_row_group(group))
+
+
+def read_tracks(path: Path) -> StoredTracks:
+    """Opens a track file; where a crash left only its partial file, that one, up to its last complete batch.
+
+    Raises:
+        PipelineError: If neither is there or it is no track file.
+    """
+    partial = _partial(path)
+    source = partial if not path.exists() and partial.exists() else path
+    try:
+        if source is partial:
+            _logger.warning("%s was not completed, reading %s", path, partial)
+            with pa.OSFile(str(partial)) as file, pa.ipc.open_stream(file) as stream:
+                metadata = stream.schema.metadata
+        else:
+            metadata = pq.read_schema(path).metadata
+        facts = json.loads(metadata[b"vidan"])
+        return StoredTracks(source, tuple(facts["class_names"]), facts["semantics"], facts["version"])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise PipelineError(f"cannot read the track file {path}: {error}") from error
+
+
+def _to_batch(frames: Sequence[StoredFrame], schema: pa.Schema, class_names: pa.StringArray) -> pa.RecordBatch:
+    counted = [frame.counted for frame in frames]
+    rows = np.array([len(frame.tracks) for frame in counted])
+    empty = np.repeat(rows == 0, np.maximum(rows, 1))  # the rows that stand for frames without tracks
+    place = np.cumsum(~empty) - 1  # of each row in the concatenated tracks
+    first = np.diff(np.repeat(np.arange(len(rows)), np.maximum(rows, 1)), prepend=-1) > 0
+
+    def per_frame(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        return pa.array(values, kind).take(pa.array(np.cumsum(first) - 1))
+
+    def per_track(values: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:
+        return pa.array(np.concatenate(values), kind).take(pa.array(place, mask=empty))
+
+    stamps = [frame.stamp for frame in counted]
+    ended = iter([frame.tracks.ended for frame in counted])
+    class_ids = per_track([frame.tracks.class_id for frame in counted], pa.int16())
+    columns = {
+        "source": per_frame([stamp.stream for stamp in stamps], pa.string()),
+        "frame": per_frame([stamp.index for stamp in stamps], pa.int64()),
+        "time": per_frame([stamp.pts_seconds for stamp in stamps], pa.float64()),
+        "utc": per_frame([stamp.utc for stamp in stamps], pa.timestamp("us", tz="UTC")),
+        "height": per_frame([frame.height for frame in frames], pa.int32()),
+        "width": per_frame([frame.width for frame in frames], pa.int32()),
+        "ended": pa.array([next(ended) if is_first else None for is_first in first], pa.list_(pa.int64())),
+        "track": per_track([frame.tracks.track_id for frame in counted], pa.int64()),
+        "class": class_names.take(class_ids),
+        "class_id": class_ids,
+        "class_share": per_track([frame.tracks.class_share for frame in counted], pa.float32()),
+        "confidence": per_track([frame.tracks.confidence for frame in counted], pa.float32()),
+        "confirmed": per_track([frame.tracks.confirmed for frame in counted], pa.bool_()),
+    }
+    for i, (observed, smoothed) in enumerate(zip(_BOX, _SMOOTHED, strict=True)):
+        columns[observed] = per_track([frame.observed_xyxy[:, i] for frame in counted], pa.float32())
+        columns[smoothed] = per_track([frame.tracks.xyxy[:, i] for frame in counted], pa.float32())
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _from_table(table: pa.Table) -> Iterator[StoredFrame]:
+    starts = np.flatnonzero(table["ended"].is_valid().to_numpy())
+    present = table["track"].is_valid().to_numpy()
+    track_id, class_id = (_column(table, name, np.int64) for name in ("track", "class_id"))
+    class_share, confidence = (_column(table, name, np.float32) for name in ("class_share", "confidence"))
+    confirmed = _column(table, "confirmed", np.bool_)
+    smoothed, observed = (
+        np.stack([_column(table, name, np.float32) for name in names], axis=1) for names in (_SMOOTHED, _BOX)
+    )
+    heads = table.select([field.name for field in _FRAME_COLUMNS]).take(pa.array(starts)).to_pylist()
+    for head, start, stop in zip(heads, starts, [*starts[1:], len(table)], strict=True):
+        rows = slice(start, stop if present[start] else start)
+        tracks = Tracks(
+            track_id[rows],
+            smoothed[rows],
+            confidence[rows],
+            class_id[rows],
+            class_share[rows],
+            confirmed[rows],
+            tuple(head["ended"]),
+        )
+        stamp = Stamp(head["source"], head["frame"], head["time"], head["utc"])
+        yield StoredFrame(CountedFrame(stamp, tracks, observed[rows]), head["height"], head["width"])
+
+
+def _column(table: pa.Table, name: str, dtype: type[np.generic]) -> np.ndarray:
+    column = table[name]
+    return column.fill_null(False if pa.types.is_boolean(column.type) else 0).to_numpy().astype(dtype, copy=False)
+
+
+def _batches(partial: Path) -> Iterator[pa.RecordBatch]:
+    """The complete batches of a partial file."""
+    with pa.OSFile(str(partial)) as file, pa.ipc.open_stream(file) as stream:
+        try:
+            yield from stream
+        except (pa.ArrowInvalid, OSError):
+            _logger.warning("%s: the last rows are torn, they are left out", partial)
+
+
+def _write_row_group(writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch]) -> None:
+    table = pa.Table.from_batches(batches)
+    writer.write_table(table, row_group_size=len(table))  # whole: a frame never spans two groups
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + _PARTIAL_SUFFIX)

@@ -1,0 +1,85 @@
+"""From decoded pictures of any pixel format and orientation to upright RGB arrays of one size."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import av
+import cv2
+import numpy as np
+from av.buffer import Buffer
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+
+class Orientation(NamedTuple):
+    """How a stored picture is turned upright: first transposed, then mirrored."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Orientation:
+        """From the display matrix that phones write (ISO 14496-12, 8.3.2), to the nearest quarter turn.
+
+        The matrix a b u, c d v, x y w shows the stored pixel (p, q) at (a p + c q + x, b p + d q + y).
+        """
+        side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
+        if SideDataType.DISPLAYMATRIX not in side_data:
+            return cls()
+        a, b, _, c, d, *_ = memoryview(bytes(side_data[SideDataType.DISPLAYMATRIX])).cast("i")
+        if abs(b) > abs(a):
+            return cls(True, mirror_x=c < 0, mirror_y=b < 0)
+        return cls(False, mirror_x=a < 0, mirror_y=d < 0)
+
+    def upright_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the shown picture, from those of the stored one."""
+        return (width, height) if self.transpose else (height, width)
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The stored (H, W, 3) picture as it is shown."""
+        if self.transpose:
+            image = cv2.transpose(image).astype(np.uint8, copy=False)
+        if self.mirror_x or self.mirror_y:
+            axis = -1 if self.mirror_x and self.mirror_y else int(self.mirror_x)
+            image = cv2.flip(image, axis).astype(np.uint8, copy=False)
+        return image
+
+
+class RgbConverter:
+    """Gives the upright RGB arrays of one source's pictures, all of the size of the first; any thread may call it.
+
+    The whole picture is converted, and a smaller one is scaled from it (`Frame.resized`), for swscale is fast only
+    where it need not scale. Measured on one core: 768×576 to RGB 0.16 ms, and to half the size with cv2 0.30 ms in all,
+    where swscale needs 0.67 ms to do both at once; 1080p to 640×360 1.3 against 3.1 ms, 4K 5.6 against 7.4 ms. And so
+    the small picture has the very colours of the large one, which whoever draws has converted anyway.
+
+    Args:
+        height: Pixels of the upright pictures.
+        width: Pixels of the upright pictures.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height = height
+        self.width = width
+        self._reformatter = VideoReformatter()
+        self._lock = threading.Lock()  # a reformatter serves one call at a time
+
+    def to_rgb(self, frame: av.VideoFrame, orientation: Orientation) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 RGB, with the picture's own colour matrix and range."""
+        with self._lock:
+            # One thread: slicing a picture costs more than it saves, and other stages want the cores.
+            converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        image = converted.to_ndarray().astype(np.uint8, copy=False)
+        return fit(orientation.apply(image), self.height, self.width)
+
+
+def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The picture in the size of its stream, which is that of the first picture."""
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
