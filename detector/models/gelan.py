@@ -1,7 +1,7 @@
 """GELAN: backbone columns, path-aggregation neck and head as named stages (YOLOv9, arXiv 2402.13616, sec. 4.2).
 
-    images ─ column ─ c3, c4, c5 ─ neck ─ p3, p4, p5 ─ head ─ raw maps
-             (size e has a second column, fed by links from the first)
+images ─ column ─ c3, c4, c5 ─ neck ─ p3, p4, p5 ─ head ─ raw maps
+         (size e has a second column, fed by links from the first)
 """
 
 from __future__ import annotations

@@ -80,9 +80,7 @@ SIZES: dict[str, Size] = {
 MODEL_NAMES = tuple(f"{family}-{size}" for family in ("gelan", "yolov9") for size in SIZES)
 
 
-def build_model(
-    name: str, classes: int, auxiliary: bool = False, class_width: int | None = None
-) -> Gelan | PgiNetwork:
+def build_model(name: str, classes: int, auxiliary: bool = False, class_width: int | None = None) -> Gelan | PgiNetwork:
     """A network with fresh weights.
 
     Args:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vidan.detector.data.dataset import DetectionDataset, collate
+from vidan.detector.errors import WeightsError
+from vidan.detector.models.gelan import Gelan
+from vidan.detector.models.pgi import PgiNetwork
 from vidan.detector.models.zoo import build_model
 from vidan.detector.train.ema import MovingAverage
 from vidan.detector.train.losses import detection_loss
 from vidan.detector.train.optim import apply_pace, build_optimizer, pace
 from vidan.detector.train.recipe import Recipe
+
+StepCallback: TypeAlias = Callable[[int, int, Tensor], None]
+"""Told after every iteration: its number within the epoch, iterations per epoch, mean (box, cls, dfl) so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Trainer:
         dataset: Training samples.
         classes: Number of classes.
         device: Where to train.
-        on_step: Called after each iteration with its number within the epoch and the losses so far.
+        on_step: Called after each iteration: its number within the epoch, iterations per epoch, mean (box, cls, dfl).
     """
 
     def __init__(
@@ -46,7 +53,7 @@ class Trainer:
         dataset: DetectionDataset,
         classes: int,
         device: torch.device,
-        on_step: Callable[[int, Tensor], None] = lambda _step, _losses: None,
+        on_step: StepCallback = lambda _step, _steps, _losses: None,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
@@ -61,6 +68,24 @@ class Trainer:
         self._on_step = on_step
         self._iteration = 0
         self._last_step = -1
+
+    @property
+    def inference_network(self) -> Gelan:
+        """The averaged weights without the auxiliary branch: what is evaluated and saved."""
+        return _without_auxiliary(self.average.model)
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over every tensor of an inference network whose name and shape fit; the others keep their start.
+
+        Raises:
+            WeightsError: If none fits.
+        """
+        own = _without_auxiliary(self.model).state_dict()
+        fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+        if not fitting:
+            raise WeightsError(f"none of the {len(state)} tensors to start from fits a {self.recipe.model}")
+        for network in (self.model, self.average.model):
+            _without_auxiliary(network).load_state_dict(fitting, strict=False)
 
     def train_one_epoch(self) -> EpochLosses:
         """One pass over the data set; afterwards `epoch` counts one more."""
@@ -84,7 +109,7 @@ class Trainer:
                 self._last_step = self._iteration
             self._iteration += 1
             sums += torch.stack((loss.box, loss.cls, loss.dfl)).detach()
-            self._on_step(step + 1, sums / (step + 1))
+            self._on_step(step + 1, self.batches_per_epoch, sums / (step + 1))
         self.epoch += 1
         box, cls, dfl = (sums / self.batches_per_epoch).tolist()
         return EpochLosses(box, cls, dfl, self.optimizer.param_groups[1]["lr"], time.perf_counter() - start)
@@ -132,3 +157,9 @@ class Trainer:
         for images, targets in loader:
             images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
             yield images.float() / 255, targets.to(self.device, non_blocking=True)
+
+
+def _without_auxiliary(network: nn.Module) -> Gelan:
+    network = network.main if isinstance(network, PgiNetwork) else network
+    assert isinstance(network, Gelan)
+    return network

@@ -25,7 +25,7 @@ from vidan.pipeline.config.problems import Location, Mark, Problem
 from vidan.pipeline.masking import MASK, mask_url_password
 
 MAX_DEPTH = 30  # a coordinate of a zone lies six levels deep
-MAX_VALUES = 100_000  # after aliases are followed
+MAX_VALUES = 50_000  # after aliases are followed
 
 Scalar: TypeAlias = str | int | float | bool | None
 

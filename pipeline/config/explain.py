@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -31,8 +32,8 @@ _WORDS = {
     "multiple_of": "should be a multiple of {multiple_of:g}",
     "string_too_short": "should not be empty",
     "string_too_long": "should have at most {max_length} characters",
-    "too_short": "should have at least {min_length} entries, has {actual_length}",
-    "too_long": "should have at most {max_length} entries, has {actual_length}",
+    "too_short": "should have {min_length} or more entries, has {actual_length}",
+    "too_long": "should have {max_length} entries or fewer, has {actual_length}",
     "value_error": "{error}",
 }
 
@@ -40,10 +41,15 @@ _WORDS = {
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """What pydantic complains of, each thing once, and not where the document has a complaint already."""
     complained = {problem.location for problem in document.problems}
-    schema = model.model_json_schema()
+    schema = _json_schema(model)
     all_details = [details for details in error.errors(include_url=False) if not _is_echo(details)]
     problems = dict.fromkeys(_explain_one(details, document, schema) for details in all_details)
     return [problem for problem in problems if problem.location not in complained]
+
+
+@cache
+def _json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _is_echo(error: ErrorDetails) -> bool:

@@ -64,7 +64,10 @@ def load_config(
         except ValidationError:  # told by the models' own check
             return check_names(document, None)
         except (ValueError, OSError) as error:
-            return [document.problem(("detector", "weights"), str(error)), *check_names(document, None)]
+            return [
+                document.problem(("detector", "weights"), mask_url_password(str(error))),
+                *check_names(document, None),
+            ]
 
     return load_file(path, RunConfig, check)
 

@@ -34,6 +34,7 @@ from vidan.pipeline.config.values import (
     WeightsName,
     Whole,
 )
+from vidan.pipeline.geometry import Anchor
 
 
 class Model(BaseModel):
@@ -176,18 +177,6 @@ class StreamConfig(Model):
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
-
-Anchor: TypeAlias = Literal[
-    "bottom_center",
-    "center",
-    "top_center",
-    "left_center",
-    "right_center",
-    "top_left",
-    "top_right",
-    "bottom_left",
-    "bottom_right",
-]
 
 
 class _RuleConfig(Model):

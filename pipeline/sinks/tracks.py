@@ -114,6 +114,7 @@ class TrackStore:
             self._file = _partial(path).open("wb", buffering=0)
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             self._stream = pa.ipc.new_stream(self._file, self._schema, options=options)
+            self._stream.write_batch(pa.RecordBatch.from_pylist([], self._schema))  # brings the schema to the file now
         except OSError as error:
             raise cannot_write("the track file", path, error) from error
 
@@ -146,15 +147,15 @@ class TrackStore:
             return
         self._closed = True
         try:
-            if self._failure is None and self._pending:
-                self._write_batch()
+            if self._failure is None:
+                if self._pending:
+                    self._write_batch()
+                self._stream.close()
+                self._convert()
+        except OSError as error:
+            raise cannot_write("the track file", self.path, error) from error
         finally:
             self._file.close()
-        if self._failure is None:
-            try:
-                self._convert()
-            except OSError as error:
-                raise cannot_write("the track file", self.path, error) from error
 
     def _write_batch(self) -> None:
         try:
@@ -297,10 +298,10 @@ def _column(table: pa.Table, name: str, dtype: type[np.generic]) -> np.ndarray:
 
 
 def _batches(partial: Path) -> Iterator[pa.RecordBatch]:
-    """The complete batches of a partial file."""
+    """The complete batches of a partial file, less the empty one that stands first."""
     with pa.OSFile(str(partial)) as file, pa.ipc.open_stream(file) as stream:
         try:
-            yield from stream
+            yield from (batch for batch in stream if len(batch))
         except (pa.ArrowInvalid, OSError):
             _logger.warning("%s: the last rows are torn, they are left out", partial)
 

@@ -67,14 +67,14 @@ class AnnotatedVideoSink:
         self.path = path
         self._stream = stream
         self._make_annotator = make_annotator
-        self._encoder = _Mp4Encoder(path, choose_encoder(codec), crf, title=stream)
         self._seconds = {"draw": 0.0, "encode": 0.0}
         self._failure: Exception | None = None
         self._failure_told = False
         self._closed = False
         self._queue: queue.Queue[FrameResult | None] = queue.Queue(QUEUE_LENGTH)
+        encoder = choose_encoder(codec)
         try:
-            path.open("wb").close()
+            self._encoder = _Mp4Encoder(_Disk(path), encoder, crf, title=stream)
         except OSError as error:
             raise cannot_write("the annotated video", path, error) from error
         self._thread = threading.Thread(target=self._work, name=f"video-{stream}", daemon=True)
@@ -191,8 +191,8 @@ class _EvenCanvas:
 class _Mp4Encoder:
     """H.264 in fragments of about two seconds, each handed to the file system when the next one begins."""
 
-    def __init__(self, path: Path, encoder: str, crf: int, title: str) -> None:
-        self._path = path
+    def __init__(self, disk: _Disk, encoder: str, crf: int, title: str) -> None:
+        self._disk = disk
         self._encoder = encoder
         self._crf = crf
         self._title = title
@@ -213,18 +213,20 @@ class _Mp4Encoder:
             picture.pict_type = PictureType.I
             self._keyframe_pts = picture.pts
         self._container.mux(self._video.encode(picture))
+        self._disk.check()
 
     def close(self) -> None:
-        """Flushes the encoder and ends the file; does nothing when no picture came."""
-        if self._container is None:
-            return
+        """Flushes the encoder and ends the file, which stays empty when no picture came."""
         try:
-            self._container.mux(self._video.encode(None))
+            if self._container is not None:
+                self._container.mux(self._video.encode(None))
+                self._container.close()
+            self._disk.check()
         finally:
-            self._container.close()
+            self._disk.close()
 
     def _open(self, *, height: int, width: int, utc: datetime | None) -> None:
-        self._container = av.open(str(self._path), "w", format="mp4", options=_MP4_OPTIONS)
+        self._container = av.open(self._disk, "w", format="mp4", options=_MP4_OPTIONS)
         self._container.metadata["title"] = self._title
         if utc is not None:
             self._container.metadata["creation_time"] = format_utc(utc)
@@ -239,6 +241,33 @@ class _Mp4Encoder:
             context.options = {**_X264_OPTIONS, "crf": str(self._crf)}
         else:  # without a constant-quality mode: 0.1 bit per pixel at 25 pictures a second
             context.bit_rate = round(0.1 * 25 * height * width)
+
+
+class _Disk:
+    """The file under FFmpeg. It keeps a failure to itself until `check`: a muxer whose header or trailer cannot be
+    written leaves the container in a state in which closing it crashes the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        try:
+            while rest and self._failure is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._failure = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raises the failure, if there was one; nothing was written after it."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def choose_encoder(codec: str) -> str:

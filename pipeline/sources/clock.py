@@ -5,11 +5,11 @@ The first picture is at 0.0. What the container says is believed as far as it ca
     presentation time                        the picture is put
     ---------------------------------------  ----------------------------------------------------------------
     later, by up to ten seconds              where it says
-    further ahead, and the next goes on      where it says; the time between is a gap
+    further ahead, and the next confirms it  where it says; the time between is a gap
     missing                                  one picture after the previous one                      (a repair)
     repeated, or back by up to a second      half a picture after, so the next good time still fits  (a repair)
-    further back, and the next goes on       one picture after, and time runs on from there          (a repair)
-    far away, and the next does not go on    one picture after: a damaged number                     (a repair)
+    further back, and the next confirms it   one picture after, and time runs on from there          (a repair)
+    far away, and the next denies it         one picture after: a damaged number                     (a repair)
 """
 
 from __future__ import annotations
@@ -100,16 +100,24 @@ class StreamClock:
         if self._anchor is None:
             self._anchor = pts, self._end
             return self._end
+        anchor_pts, anchor_seconds = self._anchor
+
+        def said(ticks: int) -> float:
+            return anchor_seconds + float((ticks - anchor_pts) * self._time_base)
+
         leap = max(LEAP_SECONDS, 10 * self._frame_seconds)
-        said = self._anchor[1] + float((pts - self._anchor[0]) * self._time_base)
-        step = said - self._seconds
-        goes_on = following is not None and 0 < (following - pts) * self._time_base <= leap
-        if 0 < step <= leap or (step > 0 and goes_on):
-            return said
+        step = said(pts) - self._seconds
+        confirmed = (
+            following is not None
+            and 0 < said(following) - said(pts) <= leap
+            and not 0 < said(following) - self._seconds <= leap  # else the next picture is where it should be
+        )
+        if 0 < step <= leap or (step > 0 and confirmed):
+            return said(pts)
         self.repaired += 1
         if -SLIP_SECONDS <= step <= 0:
             return self._seconds + self._frame_seconds / 2
-        if step < 0 and goes_on:
+        if step < 0 and confirmed:
             self._anchor = pts, self._end
         return self._end
 

@@ -74,7 +74,7 @@ class RgbConverter:
         with self._lock:
             # One thread: slicing a picture costs more than it saves, and other stages want the cores.
             converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        image = converted.to_ndarray().astype(np.uint8, copy=False)
+        image = np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # rows of odd widths are padded
         return fit(orientation.apply(image), self.height, self.width)
 
 

@@ -52,6 +52,7 @@ class Recording:
         promised_frames: Number of pictures in the header, None when it says nothing.
         promised_seconds: Playing time in the header, None when it says nothing.
         corrupt: Packets and pictures so far that could not be decoded.
+        discarded: Pictures so far that an edit list hides: a cut film begins with some that only later ones need.
         description: What the header says, in plain values for the manifest.
         read_error: FFmpeg's words when reading ended with an error, else None.
 
@@ -75,6 +76,7 @@ class Recording:
         self.promised_frames = self._stream.frames or None
         self.promised_seconds = self._find_promised_seconds()
         self.corrupt = 0
+        self.discarded = 0
         self.read_error: str | None = None
         self.description: dict[str, Any] = {
             "path": str(path),
@@ -88,7 +90,6 @@ class Recording:
             "created": self.created and self.created.isoformat(),
         }
         self._decoded = 0
-        self._discarded = 0  # by an edit list: preroll that is not meant to be shown
         self._reached_seconds = 0.0  # end of the latest picture, from where the header has the file begin
 
     def pictures(self) -> Iterator[Picture]:
@@ -111,13 +112,12 @@ class Recording:
     @property
     def missing_frames(self) -> int:
         """After reading: pictures that the header promises, and that neither came nor were corrupt."""
-        return max(0, (self.promised_frames or 0) - self._decoded - self._discarded - self.corrupt)
+        return max(0, (self.promised_frames or 0) - self._decoded - self.discarded - self.corrupt)
 
     @property
     def missing_seconds(self) -> float:
         """After reading: playing time that the header promises and that lacks at the end, 0 for a trifle."""
-        reached = self._reached_seconds + self._discarded * self.frame_seconds
-        missing = (self.promised_seconds or 0.0) - reached
+        missing = (self.promised_seconds or 0.0) - self._reached_seconds
         return missing if missing > max(TRIFLE_SECONDS, 3 * self.frame_seconds) else 0.0
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Recording:
                 self.read_error = str(error.strerror)
                 packet = None
             if packet is not None and packet.is_discard:
-                self._discarded += 1
+                self.discarded += 1
             try:
                 return self._codec.decode(packet)
             except EOFError:
@@ -178,8 +178,8 @@ class Recording:
         """Playing time of the video stream; that of the container may be the sound's."""
         if self._container.format.name in HEADERLESS:
             return None
-        if self._stream.frames and self._stream.average_rate:  # AVI shortens the duration to what is there
-            return float(self._stream.frames / self._stream.average_rate)
+        if self._container.format.name == "avi" and self._stream.frames:  # FFmpeg cuts its duration to what is there
+            return self._stream.frames * self.frame_seconds
         if self._stream.duration:
             return float(self._stream.duration * self.time_base)
         if "DURATION" in self._stream.metadata:  # Matroska has one per stream as a tag: 00:00:03.040000000

@@ -150,6 +150,8 @@ class VideoSource:
             if self._thinning.keeps(stamp.index, seconds):
                 yield self._frame(stamp, frame, orientation)
         self._health.corrupt = corrupt_before + recording.corrupt
+        if self._health.expected is not None:
+            self._health.expected -= recording.discarded
         if not self._closed:
             self._report(recording, first_damage)
 

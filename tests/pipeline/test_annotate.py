@@ -60,6 +60,11 @@ def painted(annotator: Annotator, result: FrameResult) -> NDArray[np.uint8]:
     return picture
 
 
+def is_painted(pixel: NDArray[np.uint8], colour: annotate.Colour) -> bool:
+    """True if nearly nothing of the grey ground shows through the anti-aliased stroke."""
+    return bool(np.abs(pixel.astype(int) - colour).max() <= 16)
+
+
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that is painted."""
@@ -102,7 +107,8 @@ def test_a_zone_is_tinted_inside_and_neither_outside_nor_in_its_hole() -> None:
 
 def test_a_box_is_painted_in_the_colour_of_its_track() -> None:
     picture = painted(Annotator(150, 200, class_names=("person",)), result_at(0.0, tracks_at((3, 50, 40, 90, 120))))
-    assert tuple(picture[80, 50]) == tuple(picture[80, 90]) == track_colour(3)
+    assert is_painted(picture[80, 50], track_colour(3))
+    assert is_painted(picture[80, 90], track_colour(3))
 
 
 def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
@@ -110,8 +116,9 @@ def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
     for i in range(10):
         walking = result_at(i / 10, tracks_at((1, 10 + 10 * i, 40, 30 + 10 * i, 100)))
         picture = painted(annotator, walking)
-    assert tuple(picture[100, 75]) == track_colour(1)
-    assert tuple(painted(annotator, result_at(1.5))[100, 75]) == track_colour(1)  # lost, not yet given up
+    assert is_painted(picture[100, 75], track_colour(1))
+    lost = painted(annotator, result_at(1.5))
+    assert is_painted(lost[100, 75], track_colour(1))
     assert tuple(painted(annotator, result_at(3.5))[100, 75]) == (90, 90, 90)
     painted(annotator, result_at(3.6, tracks_at((1, 10, 40, 30, 100))))
     painted(annotator, result_at(3.7, tracks_at((1, 70, 40, 90, 100))))

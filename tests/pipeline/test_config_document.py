@@ -100,7 +100,7 @@ def test_every_key_and_item_has_its_line() -> None:
         ("a: 1\nb: ${NONE}", 2, "the environment variable NONE is not set"),
         ("a: 1\nb: ${}", 2, "holds '${' without a variable"),
         ("a: 1\nb: ${N", 2, "holds '${' without a variable"),
-        ("a: 1\nb: " + "[" * 100_000, 2, "nested too deep"),
+        ("a: 1\nb: " + "[" * 10_000, 2, "nested too deep"),
         ("a: 1\nb: &b [*b]", 2, "too large or endless"),
         (
             "l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n"
@@ -117,11 +117,14 @@ def test_what_yaml_allows_to_go_wrong_is_told_with_its_line(text: str, line: int
 
 
 def test_no_value_of_a_variable_is_shown() -> None:
-    document = read_document("a: rtsp://admin:literal@${HOST}/\nb: rtsp://u:${PASSWORD}@cam/", {"HOST": "h9", "PASSWORD": "p9"})
+    document = read_document(
+        "a: rtsp://admin:literal@${HOST}/\nb: rtsp://u:${PASSWORD}@cam/", {"HOST": "h9", "PASSWORD": "p9"}
+    )
     shown = f"{document.show(('a',))} {document.show(('b',))}"
     assert "rtsp://admin:***@${HOST}/" in shown
     assert not any(secret in shown for secret in ("literal", "h9", "p9"))
 
 
 def test_shapes_have_room_within_the_depth_limit() -> None:
-    assert MAX_DEPTH > len(("rules", "yard", "polygons", 0, 0, 0))
+    coordinate = ("rules", "yard", "polygons", 0, 0, 0)
+    assert len(coordinate) < MAX_DEPTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -36,7 +37,7 @@ def watch() -> Callable[[Rule, Sequence[Scene]], list[Event]]:
 @pytest.fixture(scope="session")
 def ground_truth(shared: Path) -> Callable[[str, float, int], list[Scene]]:
     """Frames of the annotated tracks of a MOT Challenge sequence: `ground_truth(sequence, fps, frames)`."""
-    return lambda sequence, fps, frames: frames_of_ground_truth(shared / "tracking", sequence, fps, frames)
+    return cache(partial(frames_of_ground_truth, shared / "tracking"))
 
 
 def frames_of_paths(
@@ -81,7 +82,8 @@ def frames_of_ground_truth(folder: Path, sequence: str, fps: float, frames: int)
     last_frame = {int(track): int(frame) for frame, track in rows[:, :2]}
     scenes = []
     for frame in range(1, frames + 1):
-        ids, tops, sizes = np.split(rows[rows[:, 0] == frame, 1:6], [1, 3], axis=1)
+        first, beyond = np.searchsorted(rows[:, 0], [frame, frame + 1])
+        ids, tops, sizes = np.split(rows[first:beyond, 1:6], [1, 3], axis=1)
         ended = [track for track, last in last_frame.items() if last == frame]
         tracks = _tracks(ids[:, 0].astype(int).tolist(), tops, tops + sizes, ended, [0] * len(ids))
         scenes.append((Stamp(sequence, frame, (frame - 1) / fps), tracks))

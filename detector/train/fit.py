@@ -1,0 +1,191 @@
+"""A training run from recipe to weights: data, epochs, evaluations, records, all in one folder.
+
+RUN/recipe.json           every hyper-parameter, defaults included
+RUN/metrics.csv           one row per epoch
+RUN/checkpoint.pt         to go on from, after every epoch
+RUN/last.safetensors      averaged weights after the last evaluation
+RUN/best.safetensors      those with the best evaluation; its card tells how good and on what
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vidan.detector.data.dataset import DetectionDataset
+from vidan.detector.data.formats import load_dataset
+from vidan.detector.data.samples import Sample
+from vidan.detector.errors import WeightsError
+from vidan.detector.evaluate import DetectionMetrics, evaluate_detector
+from vidan.detector.train.loop import EpochLosses, StepCallback, Trainer
+from vidan.detector.train.recipe import Recipe
+from vidan.detector.weights.checkpoint import WeightsCard, load_state, save_weights
+from vidan.detector.yolo import load_detector
+
+BOX_OVERLAP, LOWEST_CONFIDENCE = 0.7, 0.001  # NMS as COCO results are usually made
+_COLUMNS = ("epoch", "box", "cls", "dfl", "learning_rate", "seconds", "ap50_95", "ap50", "ap75")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """What one epoch brought; `metrics` only where it was evaluated."""
+
+    epoch: int
+    epochs: int
+    losses: EpochLosses
+    metrics: DetectionMetrics | None
+    best: bool
+
+
+def fit(
+    recipe: Recipe,
+    output: Path,
+    *,
+    resume: bool = False,
+    on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
+    on_step: StepCallback = lambda _step, _steps, _losses: None,
+) -> Path:
+    """Trains as the recipe says.
+
+    Args:
+        recipe: With absolute paths.
+        output: Run folder; new, unless resumed.
+        resume: Go on from ``checkpoint.pt`` in `output`.
+        on_epoch: Called after every epoch.
+        on_step: Called after every iteration: its number, iterations per epoch, mean (box, cls, dfl) so far.
+
+    Returns:
+        The best weights.
+
+    Raises:
+        DataError: If the data set cannot be read.
+        WeightsError: If the weights to start from or the checkpoint do not fit, or `output` holds a run already.
+    """
+    train_samples, classes = load_dataset(recipe.data, "train")
+    val_samples, _ = load_dataset(recipe.data, "val")
+    folder = _RunFolder(output, recipe, classes, resume)
+    dataset = DetectionDataset(train_samples, recipe.image_size, recipe.augmentation, recipe.seed)
+    trainer = Trainer(recipe, dataset, len(classes), _device(recipe.device), on_step)
+    if resume:
+        folder.resume(trainer)
+    elif recipe.weights is not None:
+        trainer.start_from(load_state(recipe.weights))
+    while trainer.epoch < recipe.epochs and trainer.epoch - folder.best_epoch < recipe.patience:
+        losses = trainer.train_one_epoch()
+        last = trainer.epoch == recipe.epochs
+        due = last or (recipe.evaluate_every > 0 and trainer.epoch % recipe.evaluate_every == 0)
+        metrics = folder.evaluate(trainer, val_samples) if due else None
+        best = metrics is not None and folder.keep_if_best(trainer, metrics)
+        folder.add_row(trainer.epoch, losses, metrics)
+        trainer.save(folder.checkpoint)
+        on_epoch(EpochRecord(trainer.epoch, recipe.epochs, losses, metrics, best))
+    return folder.best
+
+
+class _RunFolder:
+    """The files of a run, and which of its evaluations was the best."""
+
+    def __init__(self, path: Path, recipe: Recipe, classes: tuple[str, ...], resume: bool) -> None:
+        self.checkpoint = path / "checkpoint.pt"
+        self.last = path / "last.safetensors"
+        self.best = path / "best.safetensors"
+        self.best_epoch = 0
+        self._best_score = -1.0
+        self._table = path / "metrics.csv"
+        self._recipe = recipe
+        self._classes = classes
+        text = recipe.model_dump_json(indent=2)
+        self._recipe_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        if resume and not self.checkpoint.exists():
+            raise WeightsError(f"{path}: nothing to resume, there is no {self.checkpoint.name}; train without --resume")
+        if not resume and self.checkpoint.exists():
+            raise WeightsError(f"{path}: holds a training run already; go on with --resume, or name another folder")
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "recipe.json").write_text(text + "\n", encoding="utf-8")
+
+    def resume(self, trainer: Trainer) -> None:
+        """Takes the trainer back to the checkpoint, and the table to the rows written before it."""
+        try:
+            trainer.resume(self.checkpoint)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{self.checkpoint}: does not fit the recipe ({error}); resume with the same one"
+            ) from error
+        rows = [row for row in self._rows() if int(row["epoch"]) <= trainer.epoch]
+        self._write_rows(rows)
+        for row in rows:
+            if row["ap50"] and (score := _score(float(row["ap50_95"]), float(row["ap50"]))) > self._best_score:
+                self._best_score, self.best_epoch = score, int(row["epoch"])
+
+    def evaluate(self, trainer: Trainer, samples: list[Sample]) -> DetectionMetrics:
+        """Average precision of the averaged weights, as a user would load them."""
+        self._save(self.last, trainer, {})
+        detector = load_detector(
+            self.last, device=str(trainer.device), runtime="torch", confidence=LOWEST_CONFIDENCE, nms_iou=BOX_OVERLAP
+        )
+        return evaluate_detector(detector, samples, self._classes)
+
+    def keep_if_best(self, trainer: Trainer, metrics: DetectionMetrics) -> bool:
+        """Writes the card with the result, and a copy as the best weights if none before scored higher."""
+        figures = {
+            "ap50_95": metrics.ap50_95,
+            "ap50": metrics.ap50,
+            "ap75": metrics.ap75,
+            "images": metrics.images,
+            "epoch": trainer.epoch,
+        }
+        self._save(self.last, trainer, {name: round(float(value), 4) for name, value in figures.items()})
+        if (score := _score(metrics.ap50_95, metrics.ap50)) <= self._best_score:
+            return False
+        self._best_score, self.best_epoch = score, trainer.epoch
+        shutil.copyfile(self.last, self.best)
+        return True
+
+    def add_row(self, epoch: int, losses: EpochLosses, metrics: DetectionMetrics | None) -> None:
+        scores = (metrics.ap50_95, metrics.ap50, metrics.ap75) if metrics else ("", "", "")
+        values = (epoch, losses.box, losses.cls, losses.dfl, losses.learning_rate, losses.seconds, *scores)
+        row = {name: f"{v:.6g}" if isinstance(v, float) else str(v) for name, v in zip(_COLUMNS, values, strict=True)}
+        self._write_rows([*self._rows(), row])
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self._table.exists():
+            return []
+        with self._table.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write_rows(self, rows: list[dict[str, str]]) -> None:
+        with self._table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _save(self, path: Path, trainer: Trainer, metrics: dict[str, float]) -> None:
+        card = WeightsCard(
+            model=self._recipe.model,
+            classes=self._classes,
+            class_width=trainer.inference_network.head.class_width,
+            image_size=self._recipe.image_size,
+            training_data=self._recipe.training_data or str(self._recipe.data),
+            licence=self._recipe.licence,
+            source=f"trained with vidan, seed {self._recipe.seed}, {trainer.epoch} of {self._recipe.epochs} epochs",
+            metrics=metrics,
+            recipe_sha256=self._recipe_sha256,
+        )
+        save_weights(path, trainer.inference_network.state_dict(), card)
+
+
+def _score(ap50_95: float, ap50: float) -> float:
+    """What the best weights are chosen by; mostly the strict measure."""
+    return 0.9 * ap50_95 + 0.1 * ap50
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

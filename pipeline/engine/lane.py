@@ -1,0 +1,62 @@
+"""One stream's state: its tracker, its smoother and its rules. Same frames in, same results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vidan.detector import Detections
+from vidan.pipeline.events import Event
+from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.stages import Rule
+from vidan.pipeline.telemetry import StageTimes
+from vidan.trackers import Tracker
+from vidan.trackers.smoother import FixedLagSmoother, Released
+
+
+class Lane:
+    """Takes the frames of one stream, in order, from detections to events.
+
+    Args:
+        tracker: Fresh, of this stream.
+        smoother: Fresh, of this stream; it decides when the rules see a frame.
+        rules: Asked in this order.
+        times: Is told how long tracking and rules took; nothing depends on it.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker,
+        smoother: FixedLagSmoother[Stamp],
+        rules: Sequence[Rule],
+        times: StageTimes | None = None,
+    ) -> None:
+        self._tracker = tracker
+        self._smoother = smoother
+        self._rules = rules
+        self._times = times or StageTimes()
+
+    def step(self, frame: Frame, detections: Detections) -> FrameResult:
+        """What is known after this frame; its events are about the earlier frames in `counted`."""
+        stamp = frame.stamp
+        with self._times.busy("track"):
+            tracks = self._tracker.update(detections, stamp.pts_seconds)
+            released = self._smoother.push(stamp, stamp.pts_seconds, tracks)
+        counted, events = self._count(released)
+        return FrameResult(frame, detections, tracks, counted, events)
+
+    def finish(self, last: FrameResult) -> FrameResult:
+        """The result of the stream's last step, completed by what only the end of the stream decides."""
+        with self._times.busy("track"):
+            released = self._smoother.finish(self._tracker.finish())
+        counted, events = self._count(released)
+        return replace(last, counted=last.counted + counted, events=last.events + events)
+
+    def _count(self, released: Sequence[Released[Stamp]]) -> tuple[tuple[CountedFrame, ...], tuple[Event, ...]]:
+        counted = tuple(CountedFrame(frame.key, frame.tracks, frame.observed_xyxy) for frame in released)
+        with self._times.busy("rules"):
+            events = tuple(
+                event for frame in counted for rule in self._rules for event in rule.update(frame.stamp, frame.tracks)
+            )
+        return counted, events
