@@ -8,7 +8,8 @@ from pathlib import Path
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from vidan.detector import Detector, WeightsCard, load_detector, read_card, resolve_weights
+from vidan.detector import WeightsCard, read_card, resolve_weights
+from vidan.detector.yolo import YoloDetector, load_detector
 from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape
 from vidan.pipeline.config.schema import (
     DetectorConfig,
@@ -46,7 +47,7 @@ def find_weights(config: DetectorConfig) -> tuple[Path, WeightsCard]:
     return path, read_card(path)
 
 
-def build_detector(config: DetectorConfig) -> Detector:
+def build_detector(config: DetectorConfig) -> YoloDetector:
     """The detector, loaded and warm.
 
     Raises:
@@ -82,9 +83,7 @@ def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource:
         case VideoSourceConfig(path=paths, start_time=start_time, stride=stride, max_fps=max_fps):
             return VideoSource(stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
         case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
-            return ImageFolderSource(
-                stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps
-            )
+            return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
 
 
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:

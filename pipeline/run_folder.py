@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -29,9 +29,11 @@ class RunFolder:
         Raises:
             SinkError: If the folder cannot be made, or what should be replaced is not a run.
         """
+        wanted = wanted.absolute()
         try:
             if overwrite and wanted.exists():
                 _remove_run(wanted)
+                return cls(wanted)
             wanted.parent.mkdir(parents=True, exist_ok=True)
             for number in count(1):
                 path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
@@ -72,7 +74,7 @@ class RunFolder:
 
 
 def _claim(path: Path) -> bool:
-    """Makes the folder and says True, unless somebody else's things are there; two runs never get the same one."""
+    """Makes the folder and says True; False if something is there, other than an empty folder."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -81,10 +83,18 @@ def _claim(path: Path) -> bool:
 
 
 def _remove_run(path: Path) -> None:
-    """Removes an earlier run. A folder that holds anything else is left alone: it is probably a slip of the hand."""
-    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
-        raise SinkError(f"{path} holds no earlier run (no {MANIFEST}), so it is not overwritten; choose another folder")
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        raise SinkError(f"{path} is a file, not the folder of a run; choose another folder")
+    """Removes what an earlier run says that it has written, and nothing else that lies there.
+
+    Raises:
+        SinkError: If there are things, but no run.
+    """
+    manifest = path / MANIFEST
+    try:
+        outputs = [str(name) for name in json.loads(manifest.read_text(encoding="utf-8"))["outputs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if path.is_dir() and not any(path.iterdir()):
+            return
+        raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
+    for name in (*outputs, MANIFEST):
+        if Path(name).name == name:
+            (path / name).unlink(missing_ok=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.trackers.association import assign, iou_cost
-from vidan.trackers.association import box_iou
+from vidan.detector.boxes import box_iou
+from vidan.trackers.association import assign
 from vidan.trackers.mot import PEDESTRIAN, MotRows
 
 _DISTRACTORS = (2, 7, 8, 12)
@@ -124,7 +124,7 @@ def _sequence(gt: MotRows, predicted: MotRows) -> dict[str, Any]:
 
 def _on_distractor(truth: MotRows, answer: MotRows) -> NDArray[np.bool_]:
     """(N,) bool, which rows of the answer fit, one to one and at IoU 0.5, a distractor better than anybody else."""
-    pairs = assign(iou_cost(truth.xyxy, answer.xyxy), 1 - _MATCH_IOU)
+    pairs = assign(1 - box_iou(truth.xyxy, answer.xyxy), 1 - _MATCH_IOU)
     result = np.zeros(len(answer), np.bool_)
     result[pairs.columns] = np.isin(truth.class_id[pairs.rows], _DISTRACTORS)
     return result

@@ -3,11 +3,11 @@
 The state of a box is centre, width and height, and their velocities. Width is kept rather than the aspect ratio of SORT
 and DeepSORT (Bewley et al., arXiv:1602.00763; Wojke et al., arXiv:1703.07402), because then motion and measurement are
 one linear law for each of the four coordinates. The four never mix: the 8 x 8 covariance of the textbook falls into
-four 2 x 2 blocks, and the update of each is a scalar measurement that needs no matrix inverse.
+four 2 x 2 blocks, and an update is four scalar measurements that need no matrix inverse.
 
 Noise grows with the size of the box, as in DeepSORT and ByteTrack, but it is a density per second and not a number per
-frame: a dropped frame or a variable rate widens the prediction by the time that has really passed. The unit of size is
-the longer side, which for a standing person is DeepSORT's height and for a car seen from the side its length.
+frame: a dropped frame widens the prediction by the time that has really passed. The unit of size is the longer side,
+which for a standing person is DeepSORT's height, and for a car seen from the side its length.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Standard deviations in sizes of the box: DeepSORT's 1/20 (position) and 1/160 (velocity) per frame of a video with
-# 30 frames per second, as densities. Variances of independent steps add up, hence the roots.
-_MEASUREMENT = 1 / 20
-_DRIFT_PER_ROOT_SECOND = 1 / 20 * 30**0.5
-_ACCELERATION_PER_ROOT_SECOND = 1 / 160 * 30**1.5
-_FIRST_POSITION = 2 * 1 / 20
-_FIRST_VELOCITY_PER_SECOND = 10 * 1 / 160 * 30
+from vidan.detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+
+# Standard deviations in sizes of the box, for cx, cy, w, h. Variances of independent steps add up, hence "per root second".
+_MEASUREMENT = 0.05  # DeepSORT's 1/20
+_FIRST_POSITION = 0.1  # twice that, as there
+_FIRST_VELOCITY = np.array([2.0, 2.0, 0.2, 0.2])  # per second: things move faster than they grow
+_DRIFT = 0.1  # position beside its velocity, per root second: a box breathes with the detector's opinion
+_ACCELERATION = np.array([0.2, 0.2, 0.02, 0.02])  # velocity, per second and root second
 
 
 class BoxKalman:
-    """Filtered boxes as parallel arrays: row i is the i-th box that was added and not dropped since.
+    """Filtered boxes as parallel arrays: row i is the i-th box of those added and not dropped since.
 
     Attributes:
         mean: (N, 8) float64, cx, cy, w, h in pixels, then their velocities in pixels per second.
@@ -35,55 +36,53 @@ class BoxKalman:
     def __init__(self) -> None:
         self.mean = np.zeros((0, 8))
         self.covariance = np.zeros((0, 4, 3))
-        self._size = np.zeros(0)  # longer side when last observed: fixed in between, so that steps in time compose
+        self._size = np.zeros((0, 1))  # longer side when last observed: fixed in between, so that time steps compose
 
     def __len__(self) -> int:
         return len(self.mean)
 
     @property
     def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the boxes of the mean; a shrinking box that nobody sees never turns inside out."""
-        center, half = self.mean[:, :2], np.maximum(self.mean[:, 2:4], 0.0) / 2
-        return np.hstack([center - half, center + half]).astype(np.float32)
+        """(N, 4) float32, the mean as boxes; one that shrank unobserved is empty, never inside out."""
+        position = self.mean[:, :4].copy()
+        position[:, 2:] = position[:, 2:].clip(min=0)
+        return cxcywh_to_xyxy(position).astype(np.float32)
 
-    def add(self, xyxy: NDArray[np.floating]) -> None:
-        """Appends boxes at rest, their velocity unknown within ten DeepSORT deviations."""
-        position = _cxcywh(xyxy)
-        size = position[:, 2:].max(axis=1, initial=0.0)
-        variance = np.array([_FIRST_POSITION**2, 0.0, _FIRST_VELOCITY_PER_SECOND**2])
-        self.mean = np.vstack([self.mean, np.hstack([position, np.zeros_like(position)])])
-        self.covariance = np.concatenate(
-            [self.covariance, np.tile(size[:, None, None] ** 2 * variance, (1, 4, 1))]
-        )
+    def add(self, xyxy: NDArray[np.float32]) -> None:
+        """Appends (M, 4) boxes with a velocity of zero, give or take `_FIRST_VELOCITY`."""
+        position, size = _measure(xyxy)
+        covariance = np.zeros((len(xyxy), 4, 3))
+        covariance[..., 0] = (_FIRST_POSITION * size) ** 2
+        covariance[..., 2] = (_FIRST_VELOCITY * size) ** 2
+        self.mean = np.concatenate([self.mean, np.hstack([position, np.zeros_like(position)])])
+        self.covariance = np.concatenate([self.covariance, covariance])
         self._size = np.concatenate([self._size, size])
 
     def predict(self, dt_seconds: float) -> None:
-        """Moves all boxes on by `dt_seconds`.
+        """Moves all boxes on in time.
 
-        Velocity is a random walk and position drifts beside it. Their noise is integrated over the step, so that two
-        half steps are one whole step in the mean and in the covariance (Bar-Shalom, Li and Kirubarajan, Estimation with
-        Applications to Tracking and Navigation, 2001, section 6.2.2).
+        Velocity is a random walk, position its integral with a drift of its own. The noise of both is integrated over
+        the step (Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section
+        6.2.2), so that two half steps make one whole step in the mean and in the covariance.
         """
         dt = dt_seconds
-        drift = (_DRIFT_PER_ROOT_SECOND * self._size[:, None]) ** 2
-        acceleration = (_ACCELERATION_PER_ROOT_SECOND * self._size[:, None]) ** 2
+        drift, acceleration = (_DRIFT * self._size) ** 2, (_ACCELERATION * self._size) ** 2
         self.mean[:, :4] += dt * self.mean[:, 4:]
-        position, cross, velocity = np.moveaxis(self.covariance, 2, 0)  # views: the lines below write into them
-        position += 2 * dt * cross + dt**2 * velocity + dt * drift + dt**3 / 3 * acceleration
-        cross += dt * velocity + dt**2 / 2 * acceleration
+        position, cross, velocity = np.moveaxis(self.covariance, 2, 0)  # views: writing to them is the point
+        position += dt * (2 * cross + dt * velocity + drift + dt**2 / 3 * acceleration)
+        cross += dt * (velocity + dt / 2 * acceleration)
         velocity += dt * acceleration
 
-    def update(self, rows: NDArray[np.intp], xyxy: NDArray[np.floating]) -> None:
-        """Corrects the boxes of `rows` (each at most once) with what was observed, (len(rows), 4) float."""
-        measured = _cxcywh(xyxy)
-        size = measured[:, 2:].max(axis=1, initial=0.0)
+    def update(self, rows: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
+        """Corrects the boxes `rows`, each at most once, with the (len(rows), 4) boxes that were observed."""
+        measured, size = _measure(xyxy)
         mean, (position, cross, velocity) = self.mean[rows], np.moveaxis(self.covariance[rows], 2, 0)
         innovation = measured - mean[:, :4]
-        total = position + (_MEASUREMENT * size[:, None]) ** 2
-        gain_position, gain_velocity = position / total, cross / total
-        self.mean[rows] = mean + np.hstack([gain_position * innovation, gain_velocity * innovation])
+        innovation_variance = position + (_MEASUREMENT * size) ** 2
+        gain, velocity_gain = position / innovation_variance, cross / innovation_variance
+        self.mean[rows] = mean + np.hstack([gain * innovation, velocity_gain * innovation])
         self.covariance[rows] = np.stack(
-            [(1 - gain_position) * position, (1 - gain_position) * cross, velocity - gain_velocity * cross], axis=2
+            [(1 - gain) * position, (1 - gain) * cross, velocity - velocity_gain * cross], axis=2
         )
         self._size[rows] = size
 
@@ -92,6 +91,7 @@ class BoxKalman:
         self.mean, self.covariance, self._size = self.mean[mask], self.covariance[mask], self._size[mask]
 
 
-def _cxcywh(xyxy: NDArray[np.floating]) -> NDArray[np.float64]:
-    left_top, right_bottom = xyxy[:, :2].astype(np.float64), xyxy[:, 2:].astype(np.float64)
-    return np.hstack([(left_top + right_bottom) / 2, right_bottom - left_top])
+def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, 4) cx, cy, w, h and (N, 1) longer sides."""
+    position = xyxy_to_cxcywh(xyxy.astype(np.float64))
+    return position, position[:, 2:].max(axis=1, keepdims=True)

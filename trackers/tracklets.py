@@ -1,4 +1,4 @@
-"""All tracklets of one stream as parallel arrays: who they are, where they are now, when and how surely they were seen.
+"""All tracklets of one stream as parallel arrays: who they are, where they are now, when they were seen, and as what.
 
     born --> TENTATIVE --> CONFIRMED <--> LOST --> removed
                  '-------------------------------> removed
@@ -35,7 +35,6 @@ _COLUMNS = np.dtype(
         ("seen_frames", np.int64),
         ("seen_seconds", np.float64),
         ("seen_confidence", np.float32),
-        ("seen_xyxy", np.float32, (4,)),
     ]
 )
 
@@ -44,7 +43,7 @@ class Tracklets:
     """One stream's memory. Row i of everything is one tracklet; rows are ordered by ascending id.
 
     Args:
-        confirm_frames: Observations that make a tentative tracklet a confirmed one.
+        confirm_frames: Sightings that turn a tentative tracklet into a confirmed one.
     """
 
     def __init__(self, confirm_frames: int) -> None:
@@ -52,20 +51,26 @@ class Tracklets:
         self._ids = count(1)
         self._motion = BoxKalman()
         self._columns = np.zeros(0, _COLUMNS)
-        self._votes = np.zeros((0, 0))  # (N, highest class so far + 1), sum of confidences
+        self._votes = np.zeros((0, 0))  # (N, highest class so far + 1), sums of confidences
 
     def __len__(self) -> int:
         return len(self._columns)
 
     @property
     def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32 pixels, where the motion model believes each box is."""
+        """(N, 4) float32 pixels, where the motion model believes the boxes are."""
         return self._motion.xyxy
 
     @property
     def group(self) -> NDArray[np.int64]:
-        """(N,) int64, the class group that each tracklet was born into."""
+        """(N,) int64, the class group that each tracklet was born into and never leaves."""
         return self._columns["group"]
+
+    @property
+    def known_ids(self) -> tuple[int, ...]:
+        """Ids of the confirmed and lost tracklets, ascending."""
+        known = self._columns["state"] != State.TENTATIVE
+        return tuple(self._columns["track_id"][known].tolist())
 
     def rows(self, *states: State) -> NDArray[np.intp]:
         """Rows of the tracklets in any of these states, ascending."""
@@ -76,55 +81,49 @@ class Tracklets:
         self._motion.predict(dt_seconds)
 
     def add(self, detections: Detections, group: NDArray[np.int64], pts_seconds: float) -> None:
-        """A tentative tracklet for each detection."""
-        first_row, born = len(self), np.zeros(len(detections), _COLUMNS)
+        """Begins a tracklet on each detection; `group` is (len(detections),)."""
+        born = np.zeros(len(detections), _COLUMNS)
         born["track_id"] = [next(self._ids) for _ in born]
         born["group"] = group
         born["state"] = State.TENTATIVE
         self._columns = np.concatenate([self._columns, born])
         self._votes = np.pad(self._votes, ((0, len(born)), (0, 0)))
         self._motion.add(detections.xyxy)
-        self._see(np.arange(first_row, len(self)), detections, pts_seconds)
+        self._see(np.arange(len(self) - len(born), len(self)), detections, pts_seconds)
 
     def match(self, rows: NDArray[np.intp], detections: Detections, pts_seconds: float) -> None:
-        """Tracklet rows[k] is detection k: corrects its motion and counts its vote."""
+        """Detection k is tracklet rows[k]: corrects its motion, counts its vote, finds it again if it was lost."""
         self._motion.update(rows, detections.xyxy)
         self._see(rows, detections, pts_seconds)
 
     def lose_unseen(self, pts_seconds: float) -> None:
-        """Ends a frame: who was not seen in it is lost if confirmed and removed if tentative."""
+        """Who was not seen in the frame of this time is lost if it was confirmed, and removed if it was tentative."""
         unseen = self._columns["seen_seconds"] < pts_seconds
         tentative = self._columns["state"] == State.TENTATIVE
         self._columns["state"][unseen & ~tentative] = State.LOST
         self._keep(~(unseen & tentative))
 
-    def expire_lost(self, seen_before_seconds: float) -> tuple[int, ...]:
-        """Removes lost tracklets that were last seen before this time; their ids, ascending."""
-        lost = self._columns["state"] == State.LOST
-        expired = lost & (self._columns["seen_seconds"] < seen_before_seconds)
-        ended = self._columns["track_id"][expired]
+    def expire_lost(self, before_seconds: float) -> tuple[int, ...]:
+        """Removes the lost tracklets that were last seen before this time: their ids, ascending."""
+        expired = (self._columns["state"] == State.LOST) & (self._columns["seen_seconds"] < before_seconds)
+        ended = tuple(self._columns["track_id"][expired].tolist())
         self._keep(~expired)
-        return tuple(ended.tolist())
-
-    def known_ids(self) -> tuple[int, ...]:
-        """Ids of the tracklets that are not tentative, ascending."""
-        return tuple(self._columns["track_id"][self._columns["state"] != State.TENTATIVE].tolist())
+        return ended
 
     def seen_at(self, pts_seconds: float, ended: tuple[int, ...]) -> Tracks:
-        """The tracklets that were seen in the frame of this time, as the tracker's answer for it."""
+        """The tracker's answer for the frame of this time: who was seen in it, boxes filtered."""
         rows = np.flatnonzero(self._columns["seen_seconds"] == pts_seconds)
-        seen, votes = self._columns[rows], self._votes[rows]
         if len(rows) == 0:
             return Tracks.empty(ended)
-        winner = votes.argmax(axis=1)
+        seen, votes = self._columns[rows], self._votes[rows]
         return Tracks(
-            seen["track_id"].copy(),
-            self.xyxy[rows] if FILT else seen["seen_xyxy"].copy(),
-            seen["seen_confidence"].copy(),
-            winner.astype(np.int64),
-            (votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
-            seen["state"] == State.CONFIRMED,
-            ended,
+            track_id=seen["track_id"].copy(),
+            xyxy=self.xyxy[rows],
+            confidence=seen["seen_confidence"].copy(),
+            class_id=votes.argmax(axis=1),
+            class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
+            confirmed=seen["state"] == State.CONFIRMED,
+            ended=ended,
         )
 
     def _see(self, rows: NDArray[np.intp], detections: Detections, pts_seconds: float) -> None:
@@ -132,16 +131,11 @@ class Tracklets:
         columns["seen_frames"][rows] += 1
         columns["seen_seconds"][rows] = pts_seconds
         columns["seen_confidence"][rows] = detections.confidence
-        columns["seen_xyxy"][rows] = detections.xyxy
-        sure = (columns["state"][rows] != State.TENTATIVE) | (columns["seen_frames"][rows] >= self._confirm_frames)
-        columns["state"][rows[sure]] = State.CONFIRMED
-        missing_classes = detections.class_id.max(initial=-1) + 1 - self._votes.shape[1]
-        if missing_classes > 0:
-            self._votes = np.pad(self._votes, ((0, 0), (0, missing_classes)))
+        columns["state"][rows[columns["seen_frames"][rows] >= self._confirm_frames]] = State.CONFIRMED
+        unknown_classes = int(detections.class_id.max(initial=-1)) + 1 - self._votes.shape[1]
+        self._votes = np.pad(self._votes, ((0, 0), (0, max(unknown_classes, 0))))
         self._votes[rows, detections.class_id] += detections.confidence
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
-        if not mask.all():
-            self._columns, self._votes = self._columns[mask], self._votes[mask]
-            self._motion.keep(mask)
-FILT=True
+        self._columns, self._votes = self._columns[mask], self._votes[mask]
+        self._motion.keep(mask)

@@ -60,12 +60,17 @@ class Pace:
 
 
 def pace(recipe: Recipe, iteration: int, batches_per_epoch: int) -> Pace:
-    """The pace at an iteration, counted from the start of the run."""
-    rate = recipe.learning_rate * schedule_factor(recipe, iteration // batches_per_epoch)
-    warmup = max(round(recipe.warmup_epochs * batches_per_epoch), SHORTEST_WARMUP) if recipe.warmup_epochs else 0
-    accumulate = max(recipe.nominal_batch / recipe.batch, 1)
-    if iteration > warmup or warmup == 0:
-        return Pace(rate, rate, recipe.momentum, round(accumulate))
+    """The pace at an iteration, counted from the start of the run.
+
+    As in the published training, the schedule advances at the end of an epoch: an epoch that begins after the warm-up
+    runs at the rate of the epoch before it, while the warm-up itself aims at the rate of its own epoch.
+    """
+    epoch = iteration // batches_per_epoch
+    warmup = max(round(recipe.warmup_epochs * batches_per_epoch), SHORTEST_WARMUP) if recipe.warmup_epochs else -1
+    lag = 1 if epoch * batches_per_epoch > warmup and epoch > 0 else 0
+    rate = recipe.learning_rate * schedule_factor(recipe, epoch - lag)
+    if iteration > warmup:
+        return Pace(rate, rate, recipe.momentum, max(round(recipe.nominal_batch / recipe.batch), 1))
     done = iteration / warmup
     return Pace(
         bias_rate=recipe.warmup_bias_rate + done * (rate - recipe.warmup_bias_rate),

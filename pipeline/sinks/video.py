@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -122,22 +122,22 @@ class AnnotatedVideoSink:
             raise self._failure
 
     def _work(self) -> None:
+        results = iter(self._queue.get, None)
         try:
-            self._paint_and_encode()
+            self._paint_and_encode(results)
         except (av.FFmpegError, OSError) as error:
             self._failure = cannot_write("the annotated video", self.path, error)
             self._failure.__cause__ = error
         except Exception as error:  # a bug: carried to the thread that writes, where it ends the run with its traceback
             self._failure = error
-        if self._failure is not None:
-            for _ in iter(self._queue.get, None):
-                pass  # nobody may wait forever at a full queue
+        for _ in results:
+            pass  # what comes after a failure: nobody may wait forever at a full queue
 
-    def _paint_and_encode(self) -> None:
+    def _paint_and_encode(self, results: Iterator[FrameResult]) -> None:
         annotator = canvas = None
         began = time.thread_time()
         try:
-            for result in iter(self._queue.get, None):
+            for result in results:
                 frame = result.frame
                 if annotator is None or canvas is None:
                     annotator = self._make_annotator(frame.height, frame.width)

@@ -80,7 +80,8 @@ class StreamClock:
         if not begins and seconds - self._seconds > longest_wait:
             self.gaps.append((self._seconds + self._frame_seconds, seconds))
         self._seconds = seconds
-        self._end = seconds + (float(duration * self._time_base) if duration else self._frame_seconds)
+        known = duration is not None and duration > 0
+        self._end = seconds + (float(duration * self._time_base) if known else self._frame_seconds)
         return seconds
 
     def skip(self, seconds: float) -> None:
@@ -129,7 +130,7 @@ def creation_time(metadata: Mapping[str, str]) -> datetime | None:
     """
     try:
         created = datetime.fromisoformat(metadata["creation_time"])
-    except (KeyError, ValueError):
+        created = created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)
+    except (KeyError, ValueError, OverflowError):
         return None
-    created = created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)
     return created if created.year > 1970 else None

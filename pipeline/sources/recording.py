@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +82,6 @@ class Recording:
             "path": str(path),
             "container": self._container.format.name,
             "codec": self._codec.name,
-            "pixel_format": self._codec.pix_fmt,
             "coded_size": [self._codec.width, self._codec.height],
             "fps": round(1 / self.frame_seconds, 3),
             "frames": self.expected_frames,
@@ -182,9 +181,9 @@ class Recording:
             return self._stream.frames * self.frame_seconds
         if self._stream.duration:
             return float(self._stream.duration * self.time_base)
-        if "DURATION" in self._stream.metadata:  # Matroska has one per stream as a tag: 00:00:03.040000000
-            hours, minutes, seconds = self._stream.metadata["DURATION"].split(":")
-            return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds)).total_seconds()
+        # Matroska has one per stream as a tag: 00:00:03.040000000
+        if tag := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", self._stream.metadata.get("DURATION", "")):
+            return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
         if self._container.duration and not self._container.streams.audio:
             return self._container.duration / av.time_base
         return None

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
 from vidan.detector.models.keymap import canonical_names
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

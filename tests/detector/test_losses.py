@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
 from vidan.detector.models.heads import DetectHead
 from vidan.detector.models.keymap import canonical_names
 from vidan.detector.models.zoo import build_model

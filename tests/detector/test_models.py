@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
 from vidan.detector.models.blocks import RepConv, fuse, merge_rep_convs
 from vidan.detector.models.gelan import Gelan
 from vidan.detector.models.heads import DetectHead

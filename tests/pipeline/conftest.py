@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 BITS = 6
@@ -93,7 +94,7 @@ def video_factory(tmp_path: Path) -> VideoFactory:
         path = tmp_path / name
         with av.open(str(path), "w", options=container_options or {}) as container:
             container.metadata.update(metadata or {})
-            stream = container.add_stream(codec, rate=fps, options=options or {})
+            stream = cast(VideoStream, container.add_stream(codec, rate=fps, options=options or {}))
             stream.height, stream.width = size
             stream.pix_fmt = pixel_format
             if time_base is not None:

@@ -113,10 +113,10 @@ def test_a_box_is_painted_in_the_colour_of_its_track() -> None:
 
 def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
     annotator = Annotator(150, 200, class_names=("person",), trail_seconds=2.0)
-    for i in range(10):
-        walking = result_at(i / 10, tracks_at((1, 10 + 10 * i, 40, 30 + 10 * i, 100)))
-        picture = painted(annotator, walking)
-    assert is_painted(picture[100, 75], track_colour(1))
+    pictures = [
+        painted(annotator, result_at(i / 10, tracks_at((1, 10 + 10 * i, 40, 30 + 10 * i, 100)))) for i in range(10)
+    ]
+    assert is_painted(pictures[-1][100, 75], track_colour(1))
     lost = painted(annotator, result_at(1.5))
     assert is_painted(lost[100, 75], track_colour(1))
     assert tuple(painted(annotator, result_at(3.5))[100, 75]) == (90, 90, 90)

@@ -144,7 +144,8 @@ def test_a_piece_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
 
     class Filling:
         def __init__(self, file) -> None:
-            self.file, self.left = file, None
+            self.file = file
+            self.left: int | None = None
 
         def write(self, data) -> int:
             if self.left == 0:

@@ -44,7 +44,7 @@ def test_packets_that_the_decoder_swallows_silently_are_missed(video_factory, re
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi", "raw.h264"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_scattered_damage_never_stops_the_reading(name, seed, video_factory) -> None:
     path = video_factory(name, options={"g": "2"}, codec="mpeg4" if name.endswith("avi") else "libx264")
     data = np.frombuffer(path.read_bytes(), np.uint8).copy()
@@ -153,7 +153,7 @@ def written(folder: Path, name: str, data: bytes) -> Path:
         (lambda folder: written(folder, "zero.mp4", b""), "zero.mp4 is empty (0 bytes)"),
         (lambda folder: written(folder, "config.mp4", b"streams:\n" * 99), "cannot be opened as a video: it is a text"),
         (lambda folder: written(folder, "notes.txt", b"hello world\n" * 99), "notes.txt is a text file, not a video"),
-        (lambda folder: written(folder, "noise.mp4", b"\x93\0\xe1" * 999), "noise.mp4 cannot be opened as a video: FFmpeg"),
+        (lambda folder: written(folder, "noise.mp4", b"\x93\0\xe1" * 999), "cannot be opened as a video: FFmpeg"),
         (audio_only, "sound.mp4 has no video, only audio"),
     ],
 )  # fmt: skip

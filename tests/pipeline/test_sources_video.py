@@ -39,7 +39,6 @@ def seconds_of(frames: list[Frame]) -> list[float]:
             "ten_bits.mkv",
             {"codec": "libx265", "pixel_format": "yuv420p10le", "options": {"x265-params": "log-level=none"}},
         ),
-        ("clip.webm", {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}}),
         ("cam:1 [é].mp4", {}),
     ],
 )

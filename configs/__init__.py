@@ -1,0 +1,1 @@
+"""Example runs, and the schema that editors complete configs with."""

@@ -1,0 +1,133 @@
+"""What a run shows on a terminal: its progress while it goes on, its counts and files at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from vidan.pipeline.frame import FrameResult
+from vidan.pipeline.job import Outcome
+from vidan.pipeline.manifest import Manifest, StreamRecord
+from vidan.pipeline.report.summary import Summary
+
+_KINDS = {
+    "report.html": "report",
+    "counts.csv": "counts",
+    "occupancy.csv": "occupancy",
+    "events.jsonl": "events",
+    "tracks.parquet": "tracks",
+    "run.json": "manifest",
+}
+_WIDTH_OF_FILES = 200  # columns, where the output goes to a file or a pipe
+
+
+class Progress:
+    """A sink that shows how far each stream is, and what was counted so far.
+
+    Args:
+        streams: The accounts of all streams, in the order in which they are shown.
+        console: Where to; the terminal by default.
+    """
+
+    def __init__(self, streams: Sequence[StreamRecord], console: Console | None = None) -> None:
+        self._bars = Bars(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _FramesPerSecond(),
+            TimeRemainingColumn(),
+            auto_refresh=False,
+        )
+        self._tasks = {
+            stream.name: self._bars.add_task(stream.name, total=stream.health.expected) for stream in streams
+        }
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+        self._live = Live(get_renderable=self._picture, console=console or Console(), refresh_per_second=4)
+        self._live.start()
+
+    def write(self, result: FrameResult) -> None:
+        stamp = result.frame.stamp
+        self._bars.update(self._tasks[stamp.stream], completed=stamp.index + 1)
+        for event in result.events:
+            what = event.details.get("direction") or event.kind.value.removeprefix("zone_").replace("_", " ")
+            self._counts.setdefault((event.stream, event.rule), Counter())[str(what)] += 1
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        counts = Table.grid(padding=(0, 2))
+        for (stream, rule), counter in sorted(self._counts.copy().items()):
+            counts.add_row(stream, rule, ", ".join(f"{what} {number}" for what, number in sorted(counter.items())))
+        return Group(self._bars, counts)
+
+
+class _FramesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} frames/s")
+
+
+def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
+    """Prints what was counted, how the run went, and where everything is."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_FILES
+    if outcome.summary.counts:
+        console.print(_counts_table(outcome.summary))
+    for line in [*_account(outcome.manifest), "", *_files(outcome)]:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _counts_table(summary: Summary) -> Table:
+    """A row per stream, rule and direction, and one per kind of alert."""
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    for row in summary.counts:
+        counts.setdefault((row.rule.stream, row.rule.name, row.direction), Counter())[row.label] += row.count
+    stays = {(dwell.rule.stream, dwell.rule.name): dwell for dwell in summary.dwells if dwell.seconds}
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for title in ("stream", "rule", "", "count", "of these"):
+        table.add_column(title, justify="right" if title == "count" else "left")
+    for (stream, rule, direction), by_class in counts.items():
+        classes = ", ".join(f"{label} {number}" for label, number in by_class.items() if number)
+        table.add_row(stream, rule, direction, str(by_class.total()), classes)
+    for info, kind, number in summary.alerts:
+        table.add_row(info.stream, info.name, kind.value.replace("_", " "), str(number), "")
+    for (stream, rule), dwell in stays.items():
+        table.add_row(stream, rule, "stays", str(len(dwell.seconds)), f"{dwell.mean:.1f} s on average")
+    return table
+
+
+def _account(manifest: Manifest) -> Iterator[str]:
+    """What came in and what was lost, per stream, and how fast it went."""
+    yield ""
+    for stream in manifest.streams:
+        health = stream.health
+        lost = {"dropped": stream.dropped, "corrupt": health.corrupt}
+        parts = [f"{health.decoded} frames decoded", f"{stream.analysed} analysed"]
+        yield f"{stream.name}: " + ", ".join([*parts, *(f"{number} {what}" for what, number in lost.items())])
+        yield from (f"{stream.name}: {problem}" for problem in health.problems)
+    if manifest.ended is not None:
+        seconds = (manifest.ended - manifest.started).total_seconds()
+        frames = sum(stream.analysed for stream in manifest.streams)
+        yield f"{manifest.status.value}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s"
+
+
+def _files(outcome: Outcome) -> Iterator[str]:
+    """Every file that was written, with what it is."""
+    for name in (*outcome.manifest.outputs, outcome.folder.manifest.name):
+        path = outcome.folder.path / name
+        yield f"{_KINDS.get(name, 'annotated video'):<16}{_shortest(path)}"
+
+
+def _shortest(path: Path) -> str:
+    """Relative to where the user is, if the path lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

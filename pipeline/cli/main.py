@@ -1,0 +1,80 @@
+"""The command line: arguments in, exit code out. Each command is loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from vidan.pipeline.cli import learn, run
+from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
+
+_logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `vidan` with these arguments, by default those of the process, and gives its exit code."""
+    options = _parser().parse_args(arguments)
+    _quiet_libraries(options.verbose)
+    try:
+        code = options.command(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as in `vidan weights list | head`. Python flushes stdout once more
+        # when it exits, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _say("aborted")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        return _explain(error, options.verbose)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vidan",
+        description="Video analytics that people trust with numbers: detect, track, count, and prove the counts.",
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--verbose", action="store_true", help="say more: what libraries log, tracebacks of errors")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run.add_commands(commands, common)
+    learn.add_commands(commands, common)
+    return parser
+
+
+def _quiet_libraries(verbose: bool) -> None:
+    """Sets how much goes to stderr. What FFmpeg has to say comes as exceptions anyway, and PyAV is silent by itself."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="vidan: %(levelname)s: %(message)s")
+    if verbose:
+        import av
+
+        av.logging.set_level(av.logging.VERBOSE)
+    else:
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded
+
+
+def _explain(error: Exception, verbose: bool) -> int:
+    """Says what went wrong, with a traceback only where it helps, and gives the exit code."""
+    code = exit_code_of(error)
+    if code == EXIT_INTERNAL:
+        _logger.critical("internal error, please report it", exc_info=error)
+        return code
+    _say(str(error))
+    if verbose:
+        _logger.info("where it happened:", exc_info=error)
+    return code
+
+
+def _say(message: str) -> None:
+    sys.stderr.write("".join(f"vidan: {line}\n" for line in message.splitlines()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""vidan run, check, version."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
+
+if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not wait for it
+    from types import FrameType
+
+    from vidan.detector import WeightsError
+    from vidan.pipeline.config.load import Loaded
+    from vidan.pipeline.config.schema import RunConfig
+    from vidan.pipeline.errors import PipelineError
+
+
+def add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Adds the commands to `vidan`."""
+    run = commands.add_parser("run", parents=[common], help="run a config: detect, track, count, and write it all down")
+    what = run.add_mutually_exclusive_group(required=True)
+    what.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="the config file (YAML)")
+    what.add_argument("--example", metavar="NAME", help="run an example that comes with vidan, into ./runs/NAME")
+    run.add_argument("--output", type=Path, metavar="DIR", help="folder of the run, instead of the config's")
+    run.add_argument("--overwrite", action="store_true", help="replace an earlier run instead of going to DIR-2")
+    run.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+    run.add_argument("--runtime", help="auto, openvino or torch, instead of the config's")
+    run.add_argument("--batch", type=int, metavar="N", help="pictures per call of the network, instead of the config's")
+    run.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", parents=[common], help="tell everything that is wrong with a config")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="the config file (YAML)")
+    what.add_argument("--schema", action="store_true", help="print the JSON Schema of configs, for editors")
+    check.add_argument("--json", action="store_true", help="print the problems and the streams as JSON")
+    check.set_defaults(command=_check)
+
+    version = commands.add_parser("version", parents=[common], help="print the version")
+    version.add_argument("--json", action="store_true", help="with Python, machine and packages, as JSON")
+    version.set_defaults(command=_version)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from vidan.pipeline.cli.display import Progress, print_outcome
+    from vidan.pipeline.job import read_config, run_job
+    from vidan.pipeline.manifest import RunStatus
+
+    with _stop_on_signals() as is_stopped:
+        loaded = _with_options(read_config(options.config or _example(options.example)), options)
+        outcome = run_job(
+            loaded,
+            overwrite=options.overwrite,
+            observers=[Progress] if sys.stdout.isatty() and not options.quiet else [],
+            stopped=is_stopped,
+        )
+    if not options.quiet:
+        print_outcome(outcome)
+    for error in outcome.broken:
+        sys.stderr.write(f"vidan: {error}\n")
+    if outcome.manifest.status is RunStatus.INTERRUPTED:
+        return EXIT_INTERRUPTED
+    return EXIT_SOURCE if outcome.broken else 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from vidan.pipeline.config.schema import json_schema
+
+    if options.schema:
+        _print_json(json_schema())
+        return 0
+    problems, streams = _problems(options.config)
+    if options.json:
+        lines = [line for problem in problems for line in str(problem).splitlines()]
+        _print_json({"config": str(options.config), "problems": lines, "streams": streams})
+    elif problems:
+        for problem in problems:
+            sys.stderr.write(f"{problem}\n")
+    else:
+        for name, facts in streams.items():
+            sys.stdout.write(f"stream {name}: {facts['width']}×{facts['height']}, {facts['expected'] or '?'} frames\n")
+        sys.stdout.write(f"{options.config} is right\n")
+    return exit_code_of(problems[0]) if problems else 0
+
+
+def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], dict[str, Any]]:
+    """Everything that is wrong with a config, and what is known of its streams."""
+    from vidan.detector import WeightsError
+    from vidan.pipeline.config.load import load_config
+    from vidan.pipeline.errors import ConfigError, SourceError
+    from vidan.pipeline.job import open_streams, read_config
+
+    problems: list[PipelineError | WeightsError] = []
+    try:
+        read_config(path)
+    except (ConfigError, WeightsError) as error:
+        problems.append(error)
+    streams: dict[str, Any] = {}
+    try:
+        for stream in open_streams(load_config(path).config.streams):  # also where only a name of a class is wrong
+            record = stream.record
+            streams[record.name] = {
+                "source": record.source,
+                "expected": record.health.expected,
+                **stream.source.describe(),
+            }
+            stream.source.close()
+    except ConfigError:
+        pass  # is among the problems
+    except SourceError as error:
+        problems.append(error)
+    return problems, streams
+
+
+def _version(options: argparse.Namespace) -> int:
+    from vidan.pipeline.manifest import environment, vidan_version
+
+    if options.json:
+        _print_json({"vidan": vidan_version(), **environment()})
+    else:
+        sys.stdout.write(f"vidan {vidan_version()}\n")
+    return 0
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Within, Ctrl-C and SIGTERM only ask for a stop; the second one aborts. Gives what says whether one was asked for.
+
+    The handler sets a plain variable, for it may come while this thread holds any lock.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+    is_stopped = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopped
+        if is_stopped:
+            raise KeyboardInterrupt
+        is_stopped = True
+
+    before = {number: signal.signal(number, ask) for number in signals}
+    try:
+        yield lambda: is_stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _example(name: str) -> Path:
+    """The config of an example that is packaged with vidan.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    from vidan.pipeline.errors import ConfigError
+
+    folder = Path(str(files("vidan.configs")))
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise ConfigError(f"there is no example {name!r}; there are {known}")
+    return path
+
+
+def _with_options(loaded: Loaded[RunConfig], options: argparse.Namespace) -> Loaded[RunConfig]:
+    """The config with what the command line says instead.
+
+    Raises:
+        ConfigError: If an option has a value that the config could not have, either.
+    """
+    from pydantic import ValidationError
+
+    from vidan.pipeline.errors import ConfigError
+
+    config = loaded.config
+    given = {key: value for key in ("device", "runtime", "batch") if (value := getattr(options, key)) is not None}
+    try:
+        detector = type(config.detector).model_validate(config.detector.model_dump() | given)
+    except ValidationError as error:
+        details = error.errors()[0]
+        raise ConfigError(f"--{details['loc'][0]} {details['input']}: {details['msg']}") from error
+    output = config.output
+    folder = options.output or (Path("runs") / options.example if options.example else None)
+    if folder is not None:
+        output = output.model_copy(update={"folder": str(folder.absolute())})
+    return replace(
+        loaded,
+        config=config.model_copy(update={"detector": detector, "output": output}),
+        effective=loaded.effective
+        | {
+            "detector": loaded.effective["detector"] | given,
+            "output": loaded.effective["output"] | {"folder": output.folder},
+        },
+    )

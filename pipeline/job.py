@@ -1,0 +1,249 @@
+"""One job: a checked config becomes a folder with everything that the run found out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from vidan.detector import WeightsError
+from vidan.pipeline.build import (
+    annotator_maker,
+    build_detector,
+    build_source,
+    describe_rules,
+    find_weights,
+    lane_maker,
+)
+from vidan.pipeline.config.load import Loaded, load_config
+from vidan.pipeline.config.schema import DetectorConfig, RunConfig, StreamConfig
+from vidan.pipeline.engine.run import Engine, Stream
+from vidan.pipeline.errors import ConfigError, SinkError, SourceError
+from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file
+from vidan.pipeline.masking import mask_url_password
+from vidan.pipeline.report.html import write_report
+from vidan.pipeline.report.intervals import StreamSpan
+from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
+from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.files import JsonlSink, read_events
+from vidan.pipeline.sinks.tracks import TrackStore
+from vidan.pipeline.sinks.video import AnnotatedVideoSink
+from vidan.pipeline.stages import Sink
+from vidan.pipeline.telemetry import StageTimes
+
+MakeObserver: TypeAlias = Callable[[Sequence[StreamRecord]], Sink]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        folder: Where everything is.
+        manifest: As it stands in run.json.
+        summary: Of the event log.
+        broken: Why streams ended early; the others ran on.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    summary: Summary
+    broken: list[SourceError]
+
+
+def run_job(
+    loaded: Loaded[RunConfig],
+    *,
+    overwrite: bool = False,
+    observers: Sequence[MakeObserver] = (),
+    stopped: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Runs a config from the first frame to the report.
+
+    Args:
+        loaded: The config.
+        overwrite: Replace an earlier run in the same folder, instead of going to a new folder beside it.
+        observers: Each gives one more sink, from the accounts of the streams.
+        stopped: Says whether a stop was asked for; everything up to then is saved.
+
+    Raises:
+        SourceError: If a source cannot be opened; nothing has been written then.
+        WeightsError: If the weights cannot be used; nothing has been written then.
+        ConfigError: If this machine cannot run the detector as configured; nothing has been written then.
+        SinkError: If an output cannot be written; the others are completed.
+    """
+    config = loaded.config
+    streams = open_streams(config.streams)
+    detector = build_detector(config.detector)
+    folder = RunFolder.create(Path(config.output.folder), overwrite=overwrite)
+    manifest = Manifest(
+        config=loaded.effective,
+        config_sha256=loaded.sha256,
+        detector=detector.describe(),
+        streams=[stream.record for stream in streams],
+        outputs=_planned_outputs(config, folder),
+    )
+    with _accounted(manifest, folder):
+        hashing = _hash_inputs(streams, manifest.inputs)
+        sinks = _open_sinks(config, folder, detector.class_names)
+        times = StageTimes()
+        engine = Engine(
+            streams,
+            detector,
+            lane_maker(config, detector.class_names, times),
+            sinks + [observe(manifest.streams) for observe in observers],
+            batch=config.detector.batch,
+            times=times,
+            stopped=stopped,
+        )
+        engine.run()
+        manifest.stage_seconds = _stage_seconds(times, sinks)
+        broken = [stream.error for stream in streams if stream.error is not None]
+        if stopped():
+            manifest.finish(RunStatus.INTERRUPTED)
+        else:
+            hashing.join()
+            manifest.finish(
+                RunStatus.FAILED if broken else RunStatus.COMPLETE, "; ".join(str(error) for error in broken) or None
+            )
+        summary = _conclude(loaded, folder, manifest, detector.class_names)
+    return Outcome(folder, manifest, summary, broken)
+
+
+def read_config(path: Path) -> Loaded[RunConfig]:
+    """The config in a file, checked against the weights that it names.
+
+    Raises:
+        ConfigError: With one line per problem.
+        WeightsError: If the weights are all that is wrong; the message has the place in the file, too.
+    """
+    failures: list[WeightsError] = []
+
+    def class_names(config: DetectorConfig, path: Path) -> tuple[str, ...]:
+        try:
+            return find_weights(config)[1].classes
+        except WeightsError as error:
+            failures.append(error)
+            raise ValueError(str(error)) from error
+
+    try:
+        return load_config(path, class_names=class_names)
+    except ConfigError as error:
+        if failures and "\n" not in str(error):
+            raise WeightsError(str(error)) from failures[0]
+        raise
+
+
+def open_streams(configs: Sequence[StreamConfig]) -> list[Stream]:
+    """All streams, opened.
+
+    Raises:
+        SourceError: If some cannot be opened: one line for each of them.
+    """
+    streams: list[Stream] = []
+    problems: list[str] = []
+    for config in configs:
+        try:
+            source = build_source(config)
+        except SourceError as error:
+            problems.append(f"stream {config.name}: {error}")
+        else:
+            named = config.source.path if isinstance(config.source.path, str) else ", ".join(config.source.path)
+            streams.append(Stream(source, StreamRecord(config.name, mask_url_password(named), source.health)))
+    if problems:
+        for stream in streams:
+            stream.source.close()
+        raise SourceError("\n".join(problems))
+    return streams
+
+
+@contextmanager
+def _accounted(manifest: Manifest, folder: RunFolder) -> Iterator[None]:
+    """Keeps run.json true: that the run is going on from the beginning, how it ended at the end, whatever happens."""
+    manifest.write(folder.manifest)
+    try:
+        yield
+    except BaseException as error:
+        status = RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED
+        manifest.finish(status, str(error) or type(error).__name__)
+        with suppress(SinkError):  # the disk may be full, and the first error is the one to tell
+            manifest.write(folder.manifest)
+        raise
+    manifest.write(folder.manifest)
+
+
+def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading.Thread:
+    """Fills in the hashes of all video files, beside the run: terabytes take their time."""
+    files = [Path(file["path"]) for stream in streams for file in stream.source.describe().get("files", ())]
+
+    def fill_in() -> None:
+        for file in files:
+            with suppress(OSError):  # a file that is gone by now has no hash; its stream tells about it
+                hashes[str(file)] = hash_file(file)
+
+    thread = threading.Thread(target=fill_in, name="hash-inputs", daemon=True)
+    thread.start()
+    return thread
+
+
+def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
+    output = config.output
+    sinks: list[Sink] = [JsonlSink(folder.events)]
+    if output.tracks:
+        sinks.append(TrackStore(folder.tracks, class_names))
+    if output.video is not None:
+        sinks += [
+            AnnotatedVideoSink(
+                folder.video(stream.name),
+                stream=stream.name,
+                make_annotator=annotator_maker(config, stream.name, class_names),
+                codec=output.video.codec,
+                crf=output.video.crf,
+            )
+            for stream in config.streams
+        ]
+    return sinks
+
+
+def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
+    """Names of the files that the run will write, the most telling first."""
+    output = config.output
+    planned = {
+        **({folder.video(stream.name): output.video is not None for stream in config.streams}),
+        folder.report: output.report,
+        folder.counts: True,
+        folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
+        folder.events: True,
+        folder.tracks: output.tracks,
+    }
+    return [path.name for path, is_wanted in planned.items() if is_wanted]
+
+
+def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]:
+    for sink in sinks:
+        if isinstance(sink, AnnotatedVideoSink):
+            for stage, seconds in sink.stage_seconds.items():
+                times.add(stage, seconds)
+    return dict(times.seconds)
+
+
+def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, class_names: Sequence[str]) -> Summary:
+    """Counts what stands in the log, and writes it as tables and as a report."""
+    config = loaded.config
+    events = list(read_events(folder.events))
+    spans = [
+        StreamSpan(
+            record.name, record.seconds, record.health.duration_seconds, record.start_utc, tuple(record.health.gaps)
+        )
+        for record in manifest.streams
+    ]
+    summary = summarize(events, describe_rules(config, class_names), spans, config.output.interval_seconds)
+    write_counts_csv(folder.counts, summary)
+    if folder.occupancy.name in manifest.outputs:
+        write_occupancy_csv(folder.occupancy, summary)
+    if config.output.report:
+        write_report(folder.report, summary, events, manifest.to_record(), title=loaded.path.stem)
+    return summary
