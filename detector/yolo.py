@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import difflib
 import hashlib
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -131,6 +132,8 @@ def load_detector(
     with weights.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"unknown device {device!r}; there are auto, cpu, cuda and cuda:N")
     if device == "auto":
         device = "cuda" if runtime != "openvino" and _gpu_is_usable() else "cpu"
     if runtime == "auto":

@@ -32,9 +32,7 @@ from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.sources.video import VideoSource
 from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import Tracker
-from vidan.trackers.bytetrack import ByteTracker
-from vidan.trackers.smoother import FixedLagSmoother
+from vidan.trackers import ByteTracker, FixedLagSmoother, Tracker
 
 
 def find_weights(config: DetectorConfig) -> tuple[Path, WeightsCard]:

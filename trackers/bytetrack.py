@@ -1,7 +1,7 @@
 """ByteTrack: every detection is worth associating, the unsure ones too.
 
-Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022, arXiv:2110.06864, written
-from the paper. Where it counts frames this counts seconds; boxes of different class groups never meet.
+Written from Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022,
+arXiv:2110.06864. Where the paper counts frames this counts seconds, and boxes of different class groups never meet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from vidan.trackers.association import assign, gate_groups, iou_cost
 from vidan.trackers.tracklets import State, Tracklets
 from vidan.trackers.tracks import Tracks
 
-# Highest cost of a pair in each round, the paper's. The fused cost of a detection of confidence 0.5 is never below 0.5.
+# Highest cost of a pair in each round, the authors' values. The first and the tentative round fuse the confidence in,
+# which lifts all costs: a perfect fit at confidence 0.5 costs 0.5.
 _HIGH_LIMIT = 0.8
 _LOW_LIMIT = 0.5
 _TENTATIVE_LIMIT = 0.7
@@ -73,9 +74,7 @@ class ByteTracker:
         self._lost_after_seconds = lost_after_seconds
         self.reset()
 
-    def update(
-        self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None
-    ) -> Tracks:
+    def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
         """The tracklets seen in this frame; see `Tracker.update`. The image is not looked at.
 
         Raises:
@@ -121,9 +120,7 @@ class ByteTracker:
     ) -> tuple[NDArray[np.intp], Detections]:
         """One round: matches tracklets with detections, and gives back the rows and the detections left over."""
         tracklets = self._tracklets
-        cost = iou_cost(
-            tracklets.xyxy[rows], detections.xyxy, detections.confidence if fuse_confidence else None
-        )
+        cost = iou_cost(tracklets.xyxy[rows], detections.xyxy, detections.confidence if fuse_confidence else None)
         cost = gate_groups(cost, tracklets.group[rows], self._groups_of(detections))
         pairs = assign(cost, limit)
         tracklets.match(rows[pairs.rows], detections[pairs.columns], self._now_seconds)

@@ -68,7 +68,7 @@ def evaluate_tracks(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRows])
         raise ValueError(f"ground truth is of {sorted(gt)}, predictions of {sorted(predicted)}")
     metrics = _import_trackeval().metrics
     quiet = {"PRINT_CONFIG": False, "THRESHOLD": _MATCH_IOU}
-    sequences = {name: _sequence(gt[name], predicted[name]) for name in gt}
+    sequences = {name: _sequence(name, gt[name], predicted[name]) for name in gt}
 
     def score(metric: Any) -> dict[str, Any]:
         return metric.combine_sequences({name: metric.eval_sequence(data) for name, data in sequences.items()})
@@ -95,7 +95,7 @@ def _import_trackeval() -> ModuleType:
         raise ImportError("scoring tracks needs TrackEval: pip install 'vidan[dev]'") from error
 
 
-def _sequence(gt: MotRows, predicted: MotRows) -> dict[str, Any]:
+def _sequence(name: str, gt: MotRows, predicted: MotRows) -> dict[str, Any]:
     """One sequence in the form of TrackEval's metrics: ids from 0, one entry per frame, similarity as IoU."""
     gt_frames, predicted_frames, similarities = [], [], []
     for frame in np.union1d(gt.frame, predicted.frame):
@@ -104,7 +104,7 @@ def _sequence(gt: MotRows, predicted: MotRows) -> dict[str, Any]:
         truth = truth[(truth.class_id == PEDESTRIAN) & (truth.confidence != 0)]
         for rows in (truth, answer):
             if len(np.unique(rows.track_id)) < len(rows):
-                raise ValueError(f"an id appears twice in frame {frame}: {sorted(rows.track_id.tolist())}")
+                raise ValueError(f"sequence {name!r}: an id appears twice in frame {frame}: {rows.track_id.tolist()}")
         gt_frames.append(truth.track_id)
         predicted_frames.append(answer.track_id)
         similarities.append(box_iou(truth.xyxy, answer.xyxy))

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
+from vidan.detector.boxes import xywh_to_xyxy, xyxy_to_xywh
 from vidan.trackers.tracks import Tracks
 
 PEDESTRIAN = 1
@@ -81,7 +84,7 @@ class MotRows:
     def detections(self, frame_count: int) -> Iterator[Detections]:
         """The rows as `Detections` of frames 1 to `frame_count`, empty frames included."""
         bounds = np.searchsorted(self.frame, np.arange(1, frame_count + 2))
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             yield Detections(
                 self.xyxy[start:stop].astype(np.float32),
                 self.confidence[start:stop].astype(np.float32),
@@ -105,11 +108,10 @@ def read_mot(path: Path) -> MotRows:
                 raise ValueError(f"{path}:{number}: {error}") from error
     table = np.array(rows, np.float64).reshape(-1, _REQUIRED_COLUMNS + 1)
     table = table[np.argsort(table[:, 0], kind="stable")]
-    corner, size = table[:, 2:4], table[:, 4:6]
     return MotRows(
         table[:, 0].astype(np.int64),
         table[:, 1].astype(np.int64),
-        np.hstack([corner, corner + size]),
+        xywh_to_xyxy(table[:, 2:6]),
         table[:, 6],
         table[:, 7].astype(np.int64),
     )
@@ -117,9 +119,11 @@ def read_mot(path: Path) -> MotRows:
 
 def write_mot(path: Path, rows: MotRows) -> None:
     """Writes rows as a result file: ten columns, the last three -1, pixels and confidence with three decimals."""
-    corner, size = rows.xyxy[:, :2], rows.xyxy[:, 2:] - rows.xyxy[:, :2]
-    table = np.column_stack([rows.frame, rows.track_id, corner, size, rows.confidence])
-    lines = ["%d,%d,%.3f,%.3f,%.3f,%.3f,%.3f,-1,-1,-1\n" % tuple(row) for row in table]
+    table = np.column_stack([rows.frame, rows.track_id, xyxy_to_xywh(rows.xyxy), rows.confidence])
+    lines = [
+        f"{frame:.0f},{track_id:.0f},{x:.3f},{y:.3f},{width:.3f},{height:.3f},{confidence:.3f},-1,-1,-1\n"
+        for frame, track_id, x, y, width, height, confidence in table.tolist()
+    ]
     path.write_text("".join(lines), encoding="utf-8")
 
 
@@ -133,6 +137,8 @@ def _parse_line(line: str) -> list[float]:
         )
     values = [float(cell) for cell in cells]
     frame, _, _, _, width, height, _ = row = values[:_REQUIRED_COLUMNS]
+    if not all(isfinite(value) for value in row):
+        raise ValueError(f"columns must be finite numbers, got {line.strip()}")
     if not frame >= 1:
         raise ValueError(f"frames count from 1, got {frame:g}")
     if not (width > 0 and height > 0):

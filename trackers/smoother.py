@@ -43,15 +43,15 @@ class _Frame(Generic[Key]):
 class FixedLagSmoother(Generic[Key]):
     """Buffers a tracker's answers and releases every frame once, in order, when enough of its future is known.
 
-    Frame f is released as soon as a frame `smooth_seconds` younger was pushed and no tracklet that was tentative in f is
-    tentative still (one that has no row in the newest frame is dead, as `ByteTracker` has it). A tracklet confirmed by
-    then has its row in f, from before its confirmation too; one that died tentative is never heard of. The newest frame
-    always waits, so that there is one to carry the last `ended`.
+    A frame is released as soon as one `smooth_seconds` younger was pushed and no tracklet that was tentative in it is
+    tentative still (one without a row in the newest frame is dead, as `ByteTracker` has it). A tracklet confirmed by then
+    has its row, though it dates from before the confirmation; one that died tentative is never heard of. The newest
+    frame always waits, so that there is one to carry the last `ended`.
 
     Boxes are replaced by a local linear fit over the same track's boxes within ± `smooth_seconds`, weighted by an
-    Epanechnikov kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications, 1996): a weighted mean would
-    drag a moving box back at both ends of its track and at every gap, a line does not. The fit is linear in the boxes, so
-    that smoothed corners are the corners of the smoothed anchor and size.
+    Epanechnikov kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications, 1996). A weighted mean would
+    drag a moving box back at both ends of its track and at every gap, a line does not. The fit is linear in the boxes:
+    fitting corners is fitting anchor and size.
 
     Args:
         smooth_seconds: Half width of the window and lag of the release; 0 leaves boxes as they are.

@@ -74,7 +74,9 @@ class Tracklets:
 
     def rows(self, *states: State) -> NDArray[np.intp]:
         """Rows of the tracklets in any of these states, ascending."""
-        return np.flatnonzero(np.isin(self._columns["state"], states))
+        wanted = np.zeros(len(State), np.bool_)
+        wanted[list(states)] = True
+        return np.flatnonzero(wanted[self._columns["state"]])
 
     def predict(self, dt_seconds: float) -> None:
         """Moves every tracklet on by the time since the last frame."""
@@ -87,7 +89,7 @@ class Tracklets:
         born["group"] = group
         born["state"] = State.TENTATIVE
         self._columns = np.concatenate([self._columns, born])
-        self._votes = np.pad(self._votes, ((0, len(born)), (0, 0)))
+        self._votes = np.concatenate([self._votes, np.zeros((len(born), self._votes.shape[1]))])
         self._motion.add(detections.xyxy)
         self._see(np.arange(len(self) - len(born), len(self)), detections, pts_seconds)
 
@@ -133,7 +135,8 @@ class Tracklets:
         columns["seen_confidence"][rows] = detections.confidence
         columns["state"][rows[columns["seen_frames"][rows] >= self._confirm_frames]] = State.CONFIRMED
         unknown_classes = int(detections.class_id.max(initial=-1)) + 1 - self._votes.shape[1]
-        self._votes = np.pad(self._votes, ((0, 0), (0, max(unknown_classes, 0))))
+        if unknown_classes > 0:
+            self._votes = np.pad(self._votes, ((0, 0), (0, unknown_classes)))
         self._votes[rows, detections.class_id] += detections.confidence
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:

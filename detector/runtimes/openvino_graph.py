@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -47,7 +46,7 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
 
 def _key(sha256: str) -> str:
     """Whatever changes the graph: the weights, the converter, and our network's code."""
-    return re.sub(r"[^\w.-]", "_", f"{sha256[:16]}-openvino-{openvino.__version__}-vidan-{version('vidan')}")
+    return f"{sha256[:16]}-openvino-{version('openvino')}-vidan-{version('vidan')}"
 
 
 def _convert(weights: Path) -> openvino.Model:

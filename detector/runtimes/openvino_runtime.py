@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ class OpenVinoRuntime:
     def describe(self) -> dict[str, str]:
         """See `Runtime.describe`."""
         return {
-            "runtime": f"openvino {openvino.__version__}",
+            "runtime": f"openvino {version('openvino')}",
             "device": f"cpu ({self._core.get_property('CPU', 'FULL_DEVICE_NAME')})",
             "precision": self._precision,
         }

@@ -65,7 +65,8 @@ def fit(
 
     Raises:
         DataError: If the data set cannot be read.
-        WeightsError: If the weights to start from or the checkpoint do not fit, or `output` holds a run already.
+        WeightsError: If the weights to start from or the checkpoint do not fit, or there is nothing to resume.
+        FileExistsError: If `output` holds a run already and is not to be resumed.
     """
     train_samples, classes = load_dataset(recipe.data, "train")
     val_samples, _ = load_dataset(recipe.data, "val")
@@ -105,7 +106,7 @@ class _RunFolder:
         if resume and not self.checkpoint.exists():
             raise WeightsError(f"{path}: nothing to resume, there is no {self.checkpoint.name}; train without --resume")
         if not resume and self.checkpoint.exists():
-            raise WeightsError(f"{path}: holds a training run already; go on with --resume, or name another folder")
+            raise FileExistsError(f"{path}: holds a training run already; go on with --resume, or name another folder")
         path.mkdir(parents=True, exist_ok=True)
         (path / "recipe.json").write_text(text + "\n", encoding="utf-8")
 

@@ -24,7 +24,7 @@ from vidan.detector.errors import WeightsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PROGRAM_BYTES = 16 << 20  # the largest published checkpoints need 2 MiB; each byte may become an object of 64
+PROGRAM_BYTES = 16 << 20  # a whole dual-head t needs 0.4 MiB; each byte may become an object of 64
 MAX_DIMENSIONS = 8
 LARGEST_INDEX = 1 << 40
 
@@ -207,6 +207,21 @@ class _Storage:
     count: int
 
 
+# instructions that push their argument, or a value of their own
+_CONSTANTS: dict[str, object] = {
+    "NONE": None,
+    "NEWTRUE": True,
+    "NEWFALSE": False,
+    "EMPTY_TUPLE": (),
+} | dict.fromkeys(
+    (
+        *("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "BINSTRING", "SHORT_BINSTRING", "STRING"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    )
+)
+
+
 class _Machine:
     """The pickle machine (`pickletools` documents its instructions) without the instructions' side effects.
 
@@ -228,8 +243,11 @@ class _Machine:
         raise ValueError("no STOP")
 
     def _step(self, instruction: str, argument: Any) -> None:
+        """Instructions that move data."""
         stack, memo = self._stack, self._memo
         match instruction:
+            case _ if instruction in _CONSTANTS:
+                stack.append(_CONSTANTS[instruction] if argument is None else argument)
             case "BINGET" | "LONG_BINGET" | "GET":
                 stack.append(memo[argument])
             case "BINPUT" | "LONG_BINPUT" | "PUT":
@@ -238,8 +256,6 @@ class _Machine:
                 memo[len(memo)] = stack[-1]
             case "MARK":
                 self._marks.append(len(stack))
-            case "EMPTY_TUPLE":
-                stack.append(())
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 stack.append(tuple(self._pop_many(int(instruction[-1]))))
             case "TUPLE":
@@ -262,31 +278,28 @@ class _Machine:
                 self._set_items(self._pop_many(2))
             case "SETITEMS":
                 self._set_items(self._pop_marked())
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(instruction == "NEWTRUE")
-            case (
-                "BININT" | "BININT1" | "BININT2" | "INT" | "LONG" | "LONG1" | "LONG4" | "BINFLOAT" | "FLOAT"
-                | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8" | "UNICODE"
-                | "BINSTRING" | "SHORT_BINSTRING" | "STRING" | "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8"
-            ):  # fmt: skip
-                stack.append(argument)
-            case "GLOBAL" | "INST":
-                stack.append(_known_global(*argument.split(" ", 1)))
-                if instruction == "INST":
-                    raise _RefusedError("it uses the instruction INST, which no checkpoint needs")
-            case "STACK_GLOBAL":
-                stack.append(_known_global(*self._pop_many(2)))
-            case "REDUCE" | "NEWOBJ":
-                stack.append(_call(*self._pop_many(2)))
-            case "BUILD":
-                (state,) = self._pop_many(1)
-                _set_state(stack[-1], state)
-            case "BINPERSID":
-                stack.append(self._storage(stack.pop()))
             case "PROTO" | "FRAME":
                 pass
+            case _:
+                self._step_object(instruction, argument)
+
+    def _step_object(self, instruction: str, argument: Any) -> None:
+        """Instructions that would import, call or change something."""
+        match instruction:
+            case "GLOBAL":
+                self._stack.append(_known_global(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                self._stack.append(_known_global(*self._pop_many(2)))
+            case "REDUCE" | "NEWOBJ":
+                self._stack.append(_call(*self._pop_many(2)))
+            case "BUILD":
+                (state,) = self._pop_many(1)
+                _set_state(self._stack[-1], state)
+            case "BINPERSID":
+                self._stack.append(self._storage(self._stack.pop()))
+            case "INST":
+                _known_global(*argument.split(" ", 1))
+                raise _RefusedError("it uses the instruction INST, which no checkpoint needs")
             case _:
                 raise _RefusedError(f"it uses the instruction {instruction}, which no checkpoint needs")
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import learn, run
+from vidan.pipeline.cli import learn, run, train
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 
 _logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--verbose", action="store_true", help="say more: what libraries log, tracebacks of errors")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
+    train.add_commands(commands, common)
     learn.add_commands(commands, common)
     return parser
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not
     from vidan.pipeline.config.load import Loaded
     from vidan.pipeline.config.schema import RunConfig
     from vidan.pipeline.errors import PipelineError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(

@@ -10,8 +10,7 @@ from vidan.pipeline.events import Event
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import Tracker
-from vidan.trackers.smoother import FixedLagSmoother, Released
+from vidan.trackers import FixedLagSmoother, Released, Tracker
 
 
 class Lane:

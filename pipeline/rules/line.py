@@ -115,7 +115,7 @@ class LineRule:
             if passage.beyond is not None and passage.beyond > near:
                 continue
             moment = Moment.between(start, stop, passage.fraction)
-            if walker.since < start.pts_seconds and moment.pts_seconds - walker.since >= self._settle:
+            if walker.has_settled(moment.pts_seconds, self._settle):
                 events += self._commit(walker)
             adjacent = stop.update - start.update == 1
             certainty = "bridged" if bridged else "seen" if adjacent else "interpolated"
@@ -130,15 +130,18 @@ class LineRule:
         events: list[Event] = []
         distances = self._line.distances(np.array([sighting.point for sighting in open_])).tolist()
         for sighting, distance in zip(open_, distances, strict=True):
-            walker = self._walkers.get(sighting.track_id)
+            walker, now = self._walkers.get(sighting.track_id), sighting.pts_seconds
             is_off = distance >= GRID
             if walker is None:
                 if is_off:
                     self._walkers[sighting.track_id] = _Walker(sighting)
-            elif not is_off:
-                walker.linger(sighting)
-            elif distance >= self._hysteresis * sighting.height or sighting.pts_seconds - walker.since >= self._settle:
+                continue
+            if is_off:
+                walker.off = now
+            if walker.has_settled(now, self._settle) or (is_off and distance >= self._hysteresis * sighting.height):
                 events += self._commit(walker)
+            if not is_off:
+                walker.linger(sighting)
         return events
 
     def _end(self, track_id: int) -> list[Event]:
@@ -193,7 +196,8 @@ class _Walker:
         last: Where it was last seen.
         pending: Crossings that are not certain yet, all in one direction.
         around: Passages around an end of the line, in less those out, since the last commitment.
-        since: Time of its last passage, or when it last stood on the line.
+        since: Time of its last passage, or when it last stood on the line with something pending.
+        off: When it was last seen off the line with something pending.
         counted: Signs of the crossings already announced.
         net: For the policy of this name: committed crossings that no later one has undone, all in one direction.
     """
@@ -202,12 +206,17 @@ class _Walker:
     pending: list[_Crossing] = field(default_factory=list)
     around: int = 0
     since: float = -np.inf
+    off: float = -np.inf
     counted: set[int] = field(default_factory=set)
     net: list[_Crossing] = field(default_factory=list)
 
     @property
     def is_undecided(self) -> bool:
         return bool(self.pending or self.around)
+
+    def has_settled(self, now: float, settle: float) -> bool:
+        """True if it passed nothing for the last `settle` seconds and was seen off the line in that time."""
+        return self.since <= self.off and now - self.since >= settle
 
     def take(self, passage: Passage, moment: Moment, certainty: str) -> None:
         if passage.beyond is None:

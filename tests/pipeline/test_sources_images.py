@@ -119,7 +119,7 @@ def test_folders_without_a_readable_picture_are_errors(tmp_path) -> None:
     with pytest.raises(SourceError, match=re.escape(f"{tmp_path} holds no pictures (.bmp, .jpeg,")):
         ImageFolderSource("yard", tmp_path, fps=10)
     (tmp_path / "1.png").write_bytes(b"hello")
-    with pytest.raises(SourceError, match="none of the 1 pictures in .* can be read"):
+    with pytest.raises(SourceError, match=r"none of the 1 pictures in .* can be read"):
         ImageFolderSource("yard", tmp_path, fps=10)
     with pytest.raises(SourceError, match="does not exist"):
         ImageFolderSource("yard", tmp_path / "yrad", fps=10)

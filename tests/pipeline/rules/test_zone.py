@@ -21,7 +21,7 @@ WITH_HOLE = Polygon(SQUARE.exterior, [[(40, 40), (60, 40), (60, 60), (40, 60)]])
 TWO_PARTS = MultiPolygon([SQUARE, Polygon([(200, 0), (300, 0), (300, 100), (200, 100)])])
 
 
-def zone(polygon=SQUARE, **options):
+def zone(polygon: Polygon | MultiPolygon = SQUARE, **options):
     """Ten frames are one second: a change of sides settles in three frames."""
     return ZoneRule(name="yard", polygon=polygon, class_names=["person", "car"], **options)
 

@@ -1,0 +1,228 @@
+"""Runtimes: one answer from torch and OpenVINO, whatever the company of a picture; the cache of converted networks."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from vidan.detector.detections import Detections
+from vidan.detector.models.heads import DetectHead
+from vidan.detector.models.zoo import build_model
+from vidan.detector.nms import NmsOptions
+from vidan.detector.runtimes import openvino_graph
+from vidan.detector.runtimes.base import Runtime
+from vidan.detector.runtimes.decode import decode_candidates
+from vidan.detector.runtimes.openvino_runtime import OpenVinoRuntime
+from vidan.detector.runtimes.torch_runtime import TorchRuntime
+from vidan.detector.weights.checkpoint import WeightsCard, load_model, save_weights
+
+CLASSES = ("person", "bicycle", "car")
+OPTIONS = NmsOptions(confidence=0.3, iou=0.5)
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, seed_weights: Callable[..., torch.nn.Module]) -> Path:
+    """A network whose values come from a formula: its answers are busy, but not of this world."""
+    path = tmp_path_factory.mktemp("weights") / "seeded.safetensors"
+    card = WeightsCard(
+        model="gelan-t", classes=CLASSES, image_size=(64, 96), training_data="none", licence="MIT", source="a formula"
+    )
+    save_weights(path, seed_weights(build_model("gelan-t", len(CLASSES))).state_dict(), card, half=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def _home(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDAN_HOME", str(cache))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def open_vino(_home: None, weights: Path) -> OpenVinoRuntime:
+    return OpenVinoRuntime(weights, _sha256(weights))
+
+
+@pytest.fixture(params=["openvino", "torch"])
+def runtime(request: pytest.FixtureRequest, weights: Path) -> Runtime:
+    if request.param == "torch":
+        return TorchRuntime(weights)
+    return request.getfixturevalue("open_vino")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[NDArray[np.uint8]]:
+    """Noise in two sizes, mixed."""
+    rng = np.random.default_rng(7)
+    sizes = [(64, 96), (64, 96), (96, 96), (64, 96), (96, 96), (64, 96), (64, 96)]
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def _same(a: Detections, b: Detections) -> bool:
+    return (
+        np.array_equal(a.xyxy, b.xyxy)
+        and np.array_equal(a.confidence, b.confidence)
+        and np.array_equal(a.class_id, b.class_id)
+    )
+
+
+def test_the_company_of_a_picture_does_not_change_a_bit(runtime: Runtime, pictures: list[NDArray[np.uint8]]) -> None:
+    together = runtime.infer(pictures, OPTIONS)
+    assert all(len(found) > 3 for found in together), "nothing to compare"
+    assert len({found.confidence.tobytes() for found in together}) == len(pictures), "pictures got one answer"
+    alone = [runtime.infer([picture], OPTIONS)[0] for picture in pictures]
+    reversed_again = runtime.infer(pictures[::-1], OPTIONS)[::-1]
+    assert all(map(_same, together, alone))
+    assert all(map(_same, together, reversed_again))
+
+
+def test_no_pictures_give_no_answers(runtime: Runtime) -> None:
+    assert runtime.infer([], OPTIONS) == []
+
+
+def test_openvino_computes_what_torch_computes(
+    _home: None, weights: Path, pictures: list[NDArray[np.uint8]]
+) -> None:
+    model, _ = load_model(weights)
+    core = openvino.Core()
+    graph = openvino_graph.load_graph(weights, _sha256(weights), core)
+    for picture in (pictures[0], pictures[2]):
+        graph.reshape([1, *picture.shape])
+        maps = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(picture[None])
+        found = decode_candidates(
+            [maps[level][0] for level in range(3)], classes=len(CLASSES), height=picture.shape[0], confidence=0
+        )
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(picture[None]).permute(0, 3, 1, 2) / 255)[0].numpy()
+        assert expected[4:].max() > 0.9, "nothing to compare"
+        np.testing.assert_allclose(found[:4], expected[:4], atol=0.05)
+        np.testing.assert_allclose(found[4:], expected[4:], atol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_numpy_decodes_as_the_head_does(classes: int) -> None:
+    torch.manual_seed(0)
+    maps = [3 * torch.randn(1, 64 + classes, *size) for size in ((8, 12), (4, 6), (2, 3))]
+    with torch.inference_mode():
+        expected = DetectHead((64, 64, 64), classes).decode(maps)[0].numpy()
+    arrays = [level[0].numpy() for level in maps]
+    everything = decode_candidates(arrays, classes=classes, height=64, confidence=0)
+    np.testing.assert_allclose(everything, expected, atol=1e-4)
+
+    candidates = decode_candidates(arrays, classes=classes, height=64, confidence=0.9)
+    wanted = expected[:, expected[4:].max(0) > 0.9]
+    assert 0 < len(wanted.T) < len(expected.T)
+    np.testing.assert_allclose(candidates, wanted, atol=1e-4)
+    assert decode_candidates(arrays, classes=classes, height=64, confidence=1).shape == (4 + classes, 0)
+
+
+def test_pictures_are_asked_for_while_others_are_in_the_network(open_vino: OpenVinoRuntime) -> None:
+    asked = []
+
+    def pictures():
+        for i in range(9):
+            asked.append(i)
+            yield np.full((64, 96, 3), 20 * i, np.uint8)
+
+    assert len(open_vino.infer(pictures(), OPTIONS)) == 9
+    assert asked == list(range(9))
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_runtime_usable(
+    open_vino: OpenVinoRuntime, pictures: list[NDArray[np.uint8]]
+) -> None:
+    expected = open_vino.infer(pictures, OPTIONS)
+
+    def broken():
+        yield pictures[0]
+        raise OSError("the file is cut off")
+
+    for _ in range(5):  # more often than there are requests
+        with pytest.raises(OSError, match="cut off"):
+            open_vino.infer(broken(), OPTIONS)
+    assert all(map(_same, open_vino.infer(pictures, OPTIONS), expected))
+
+
+def test_a_kept_network_needs_no_torch(_home: None, open_vino: OpenVinoRuntime, weights: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from vidan.detector.yolo import load_detector;"
+        f"load_detector(Path({str(weights)!r}), device='cpu').warm_up(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
+def test_a_harmed_network_in_the_cache_is_converted_again(
+    _home: None, open_vino: OpenVinoRuntime, weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    (file,) = cache.glob("openvino/*/graph.bin")
+    whole = file.read_bytes()
+    file.unlink()  # the network that is open has it mapped
+    if harm == "cut":
+        file.write_bytes(whole[:-100])
+    elif harm == "flip":
+        file.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+
+    core = openvino.Core()
+    fresh = core.read_model(file.with_suffix(".xml"), whole)
+    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
+    openvino_graph.load_graph(weights, _sha256(weights), core)
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    weights: Path, cache: Path, open_vino: OpenVinoRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    occupied = tmp_path / "file"
+    occupied.write_text("not a folder")
+    (file,) = cache.glob("openvino/*/graph.xml")
+    fresh = openvino.Core().read_model(file)
+    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
+    monkeypatch.setenv("VIDAN_HOME", str(occupied))
+    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
+    assert "VIDAN_HOME" in caplog.text
+
+
+def test_a_precision_that_the_device_lacks_is_refused(weights: Path) -> None:
+    with pytest.raises(ValueError, match="fp16.*use auto"):
+        OpenVinoRuntime(weights, _sha256(weights), precision="fp16")
+    with pytest.raises(ValueError, match="fp16.*use auto"):
+        TorchRuntime(weights, precision="fp16")
+
+
+def test_a_gpu_that_is_not_there_is_refused(weights: Path) -> None:
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ValueError, match=f"device {missing}"):
+        TorchRuntime(weights, device=missing)
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU, torch finds none")
+@pytest.mark.parametrize(("precision", "share"), [("fp32", 0.99), ("fp16", 0.9)])
+@pytest.mark.parametrize("batch", [1, 4], ids=["one by one", "by four"])
+def test_cuda_finds_what_the_cpu_finds(
+    weights: Path, pictures: list[NDArray[np.uint8]], precision: str, share: float, batch: int
+) -> None:
+    options = replace(OPTIONS, iou=1.0)  # rounding may tip a suppression, but not lose a sure box
+    expected = TorchRuntime(weights).infer(pictures, options)
+    found = TorchRuntime(weights, device="cuda", precision=precision, batch=batch).infer(pictures, options)
+    for wanted, got in zip(expected, found, strict=True):
+        near = np.abs(wanted.xyxy[:, None] - got.xyxy[None]).max(-1) < 1.0
+        assert near.any(1).mean() >= share

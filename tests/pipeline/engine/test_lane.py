@@ -1,0 +1,83 @@
+"""A lane hands every frame to the rules once, in order, late; and whole at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from vidan.detector import Detections
+from vidan.pipeline.engine.lane import Lane
+from vidan.pipeline.events import Event, EventKind
+from vidan.pipeline.frame import Frame, FrameResult, Stamp
+from vidan.trackers import ByteTracker, FixedLagSmoother, Tracks
+
+FRAMES = 20
+
+
+class RememberingRule:
+    """Makes one event per frame, and remembers what it saw."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen: list[tuple[int, Tracks]] = []
+
+    def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
+        self.seen.append((stamp.index, tracks))
+        kind = EventKind.LOITERING
+        return [Event("0", kind, stamp.stream, self.name, None, None, stamp.pts_seconds, None, stamp.index)]
+
+
+def _frames() -> list[tuple[Frame, Detections]]:
+    """A box that walks to the right, ten frames a second."""
+    image = np.zeros((100, 200, 3), np.uint8)
+    return [
+        (
+            Frame.from_array(Stamp("a", i, i / 10), image),
+            Detections(
+                np.array([[i * 3, 20, i * 3 + 20, 60]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64)
+            ),
+        )
+        for i in range(FRAMES)
+    ]
+
+
+def _run(lane: Lane) -> list[FrameResult]:
+    results = [lane.step(frame, detections) for frame, detections in _frames()]
+    return [*results[:-1], lane.finish(results[-1])]
+
+
+def _lane(rules: Sequence[RememberingRule], smooth_seconds: float = 0.4) -> Lane:
+    return Lane(tracker=ByteTracker(), smoother=FixedLagSmoother(smooth_seconds), rules=rules)
+
+
+@pytest.mark.parametrize("smooth_seconds", [0.0, 0.4, 5.0])
+def test_rules_see_every_frame_once_and_in_order(smooth_seconds: float) -> None:
+    rule = RememberingRule("gate")
+    results = _run(_lane([rule], smooth_seconds))
+    assert [index for index, _ in rule.seen] == list(range(FRAMES))
+    counted = [frame.stamp.index for result in results for frame in result.counted]
+    assert counted == list(range(FRAMES))
+
+
+def test_the_end_of_the_stream_ends_every_track() -> None:
+    rule = RememberingRule("gate")
+    _run(_lane([rule]))
+    assert [tracks.ended for _, tracks in rule.seen if tracks.ended] == [(1,)]
+    assert rule.seen[-1][1].ended == (1,)
+
+
+def test_events_come_by_frame_and_then_in_the_order_of_the_rules() -> None:
+    results = _run(_lane([RememberingRule("b"), RememberingRule("a")]))
+    events = [(event.frame, event.rule) for result in results for event in result.events]
+    assert events == [(index, rule) for index in range(FRAMES) for rule in ("b", "a")]
+
+
+def test_finishing_completes_the_last_result_and_makes_no_other() -> None:
+    lane = _lane([RememberingRule("gate")])
+    last = [lane.step(frame, detections) for frame, detections in _frames()][-1]
+    final = lane.finish(last)
+    assert final.frame is last.frame
+    assert final.counted[: len(last.counted)] == last.counted
+    assert final.counted[-1].stamp == last.frame.stamp

@@ -1,0 +1,226 @@
+"""ByteTracker on scenes whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidan.detector import Detections
+from vidan.trackers import ByteTracker, Tracks
+
+FPS = 25.0
+Person = tuple[float, float, float, int]
+"""Centre x, bottom y, confidence, class; every person is 40 x 100 pixels."""
+
+
+def seen(*people: Person) -> Detections:
+    if not people:
+        return Detections.empty()
+    x, y, confidence, class_id = np.array(people, np.float64).T
+    xyxy = np.stack([x - 20, y - 100, x + 20, y], axis=1)
+    return Detections(xyxy.astype(np.float32), confidence.astype(np.float32), class_id.astype(np.int64))
+
+
+def play(tracker: ByteTracker, frames: Sequence[Detections], times: Sequence[float] | None = None) -> list[Tracks]:
+    times = [index / FPS for index in range(len(frames))] if times is None else times
+    return [tracker.update(frame, time) for frame, time in zip(frames, times, strict=True)]
+
+
+def walk(index: float, start: float, speed: float, y: float = 200.0, confidence: float = 0.9) -> Person:
+    """Where somebody walking sideways with `speed` pixels per second is at frame `index`."""
+    return (start + speed * index / FPS, y, confidence, 0)
+
+
+def id_near(tracks: Tracks, x: float) -> int:
+    centers = tracks.xyxy[:, [0, 2]].mean(axis=1)
+    return int(tracks.track_id[np.abs(centers - x).argmin()])
+
+
+# --- who is who -----------------------------------------------------------------------------------------------------
+
+
+def test_two_people_who_cross_keep_their_ids() -> None:
+    frames = [seen(walk(i, 100, 80, y=200), walk(i, 400, -80, y=215)) for i in range(90)]
+    answers = play(ByteTracker(), frames)
+    assert all(len(tracks) == 2 for tracks in answers)
+    assert id_near(answers[-1], 100 + 80 * 89 / FPS) == id_near(answers[0], 100)
+    assert id_near(answers[-1], 400 - 80 * 89 / FPS) == id_near(answers[0], 400)
+
+
+def test_low_scores_carry_a_track_through_an_occlusion() -> None:
+    def confidence(index: int) -> float:
+        return 0.2 if 10 <= index < 50 else 0.9
+
+    answers = play(ByteTracker(), [seen(walk(i, 100, 50, confidence=confidence(i))) for i in range(60)])
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1]] * 60
+    assert all(not tracks.ended for tracks in answers)
+
+
+def test_low_scores_begin_no_track_and_find_no_lost_one() -> None:
+    tracker = ByteTracker()
+    answers = play(tracker, [seen(walk(i, 100, 0, confidence=0.3)) for i in range(10)])
+    assert all(len(tracks) == 0 for tracks in answers)
+    tracker.reset()
+    frames = [seen(walk(i, 100, 0)) for i in range(5)] + [seen()] + [seen(walk(0, 100, 0, confidence=0.3))] * 5
+    assert all(len(tracks) == 0 for tracks in play(tracker, frames)[5:])
+
+
+def test_a_score_between_high_and_new_continues_a_track_but_begins_none() -> None:
+    frames = [seen(walk(i, 100, 0), walk(i, 300, 0, confidence=0.55)) for i in range(3)]
+    answers = play(ByteTracker(), frames)
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1]] * 3
+
+
+def test_a_walker_hidden_for_half_a_second_is_found_where_motion_says() -> None:
+    hidden = range(25, 37)
+    frames = [seen() if i in hidden else seen(walk(i, 100, 100)) for i in range(60)]
+    answers = play(ByteTracker(), frames)
+    assert {int(i) for tracks in answers for i in tracks.track_id} == {1}
+    assert all(len(answers[i]) == 0 for i in hidden)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_dropped_frames_and_uneven_time_keep_ids(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kept = [0, 1, *(i for i in range(2, 80) if rng.random() < 0.5)]
+    frames = [seen(walk(i, 100, 90), walk(i, 900, -60, y=330)) for i in kept]
+    answers = play(ByteTracker(), frames, [i / FPS for i in kept])
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1, 2]] * len(kept)
+
+
+def test_the_time_of_the_frames_matters_and_not_their_number() -> None:
+    still = [seen(walk(0, 100, 0))]
+    frames = still * 3 + [seen()] * 2 + still * 2
+    soon = play(ByteTracker(lost_after_seconds=1.0), frames, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    late = play(ByteTracker(lost_after_seconds=1.0), frames, [0, 0.1, 0.2, 0.9, 1.1, 1.3, 1.4])
+    assert soon[-1].track_id.tolist() == [1]
+    assert late[-1].track_id.tolist() == [2]
+    assert late[5].ended == (1,)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_detections_changes_nothing_but_names(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frames = [
+        seen(*(walk(i, start, speed, y, float(rng.uniform(0.55, 1))) for start, speed, y in _CROWD)) for i in range(30)
+    ]
+    shuffled = [frame[rng.permutation(len(frame))] for frame in frames]
+    names: dict[int, int] = {}
+    for plain, mixed in zip(play(ByteTracker(), frames), play(ByteTracker(), shuffled), strict=True):
+        assert len(plain) == len(mixed)
+        for track_id, box in zip(plain.track_id.tolist(), plain.xyxy, strict=True):
+            other = int(mixed.track_id[np.abs(mixed.xyxy - box).sum(axis=1).argmin()])
+            assert names.setdefault(track_id, other) == other
+    assert len(set(names.values())) == len(names)
+
+
+_CROWD = [(100.0, 60.0, 200.0), (400.0, -50.0, 230.0), (250.0, 10.0, 210.0), (600.0, 0.0, 500.0)]
+
+
+# --- life of a tracklet ---------------------------------------------------------------------------------------------
+
+
+def test_a_tracklet_is_tentative_until_it_was_seen_often_enough() -> None:
+    answers = play(ByteTracker(confirm_frames=3), [seen(walk(i, 100, 0)) for i in range(5)])
+    assert [tracks.confirmed.tolist() for tracks in answers] == [[False], [False], [True], [True], [True]]
+
+
+def test_a_tentative_tracklet_that_is_missed_once_is_gone_and_never_reported_as_ended() -> None:
+    flicker = seen(walk(0, 100, 0))
+    tracker = ByteTracker()
+    answers = play(tracker, [flicker, seen(), flicker, flicker])
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1], [], [2], [2]]
+    assert all(tracks.ended == () for tracks in answers)
+    assert tracker.finish() == (2,)
+
+
+def test_ended_names_a_confirmed_tracklet_once_when_it_is_given_up() -> None:
+    frames = [seen(walk(i, 100, 0), walk(i, 500, 0)) for i in range(5)] + [seen(walk(i, 500, 0)) for i in range(5, 60)]
+    answers = play(ByteTracker(lost_after_seconds=1.0), frames)
+    ended = {index: tracks.ended for index, tracks in enumerate(answers) if tracks.ended}
+    assert ended == {30: (1,)}  # seen last at frame 4, one second is 25 frames, given up when it is over
+
+
+def test_finish_names_who_is_alive_lost_ones_too() -> None:
+    tracker = ByteTracker()
+    play(tracker, [seen(walk(i, 100, 0), walk(i, 500, 0)) for i in range(5)] + [seen(walk(0, 500, 0))])
+    assert tracker.finish() == (1, 2)
+
+
+def test_two_trackers_do_not_share_ids() -> None:
+    first, second = ByteTracker(), ByteTracker()
+    assert play(first, [seen(walk(0, 100, 0))])[0].track_id.tolist() == [1]
+    assert play(second, [seen(walk(0, 100, 0))])[0].track_id.tolist() == [1]
+
+
+def test_reset_forgets_tracks_ids_and_time() -> None:
+    tracker = ByteTracker()
+    play(tracker, [seen(walk(i, 100, 0)) for i in range(5)])
+    tracker.reset()
+    assert tracker.finish() == ()
+    (tracks,) = play(tracker, [seen(walk(0, 100, 0))])
+    assert tracks.track_id.tolist() == [1]
+    assert tracks.confirmed.tolist() == [False]
+
+
+def test_frames_without_detections_are_answered_empty() -> None:
+    assert [len(tracks) for tracks in play(ByteTracker(), [seen()] * 3)] == [0, 0, 0]
+
+
+# --- classes --------------------------------------------------------------------------------------------------------
+
+
+def classes(*class_ids: int, confidence: Callable[[int], float] = lambda index: 0.9) -> list[Detections]:
+    return [seen((100.0, 200.0, confidence(index), class_id)) for index, class_id in enumerate(class_ids)]
+
+
+def test_classes_that_are_not_grouped_never_share_a_tracklet() -> None:
+    answers = play(ByteTracker(), classes(0, 0, 0, 1, 1, 1))
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1]] * 3 + [[2]] * 3
+
+
+def test_classes_of_one_group_may_swap_and_the_surer_votes_win() -> None:
+    tracker = ByteTracker(class_groups={2: 0, 7: 0})
+    answers = play(tracker, classes(2, 7, 7, 2, confidence=lambda index: (0.9, 0.7, 0.8, 0.6)[index]))
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1]] * 4
+    assert [tracks.class_id.tolist() for tracks in answers] == [[2], [2], [7], [2]]
+    assert [tracks.class_share[0] for tracks in answers] == pytest.approx([1, 0.9 / 1.6, 1.5 / 2.4, 0.5])
+
+
+def test_two_groups_in_one_place_are_two_tracklets() -> None:
+    both = seen((100.0, 200.0, 0.9, 0), (100.0, 200.0, 0.8, 5))
+    answers = play(ByteTracker(class_groups={5: 0}), [both] * 4)
+    assert [tracks.class_id.tolist() for tracks in answers] == [[0, 5]] * 4
+
+
+# --- wrong use ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", [1.0, 0.5, float("nan")])
+def test_time_that_does_not_grow_is_refused(later: float) -> None:
+    tracker = ByteTracker()
+    tracker.update(seen(), 1.0)
+    with pytest.raises(ValueError, match="time must grow"):
+        tracker.update(seen(), later)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"low_confidence": 0.7}, "confidences must satisfy"),
+        ({"low_confidence": 0.0}, "confidences must satisfy"),
+        ({"new_confidence": 0.3}, "confidences must satisfy"),
+        ({"confirm_frames": 0}, "confirm_frames"),
+        ({"lost_after_seconds": -1.0}, "lost_after_seconds"),
+        ({"class_groups": {1: -1}}, "numbered from 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_by_name(arguments: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ByteTracker(**arguments)  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""The batched filter against the textbook, and the laws of time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vidan.trackers import kalman
+from vidan.trackers.kalman import BoxKalman
+
+LAWS = settings(max_examples=30, deadline=None)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    corner, size = rng.uniform(0, 1000, (count, 2)), rng.uniform(5, 300, (count, 2))
+    return np.hstack([corner, corner + size]).astype(np.float32)
+
+
+def wandering_filter(rng: np.random.Generator, count: int) -> BoxKalman:
+    """A filter in no special state: some boxes corrected, time passed."""
+    boxes = BoxKalman()
+    boxes.add(random_boxes(rng, count))
+    boxes.predict(0.04)
+    rows = np.flatnonzero(rng.random(count) < 0.5)
+    boxes.update(rows, random_boxes(rng, len(rows)))
+    return boxes
+
+
+class TextbookKalman:
+    """One box, 8 x 8 matrices, the formulas of every textbook."""
+
+    def __init__(self, xyxy: NDArray[np.float32]) -> None:
+        position, size = self._measure(xyxy)
+        self.x = np.concatenate([position, np.zeros(4)])
+        self.p = np.diag(
+            np.concatenate([np.full(4, (kalman._FIRST_POSITION * size) ** 2), (kalman._FIRST_VELOCITY * size) ** 2])
+        )
+        self.size = size
+
+    def predict(self, dt: float) -> None:
+        drift = np.full(4, (kalman._DRIFT * self.size) ** 2)
+        acceleration = (kalman._ACCELERATION * self.size) ** 2
+        f = np.block([[np.eye(4), dt * np.eye(4)], [np.zeros((4, 4)), np.eye(4)]])
+        q = np.block(
+            [
+                [np.diag(dt * drift + dt**3 / 3 * acceleration), np.diag(dt**2 / 2 * acceleration)],
+                [np.diag(dt**2 / 2 * acceleration), np.diag(dt * acceleration)],
+            ]
+        )
+        self.x, self.p = f @ self.x, f @ self.p @ f.T + q
+
+    def update(self, xyxy: NDArray[np.float32]) -> None:
+        measured, size = self._measure(xyxy)
+        h = np.hstack([np.eye(4), np.zeros((4, 4))])
+        r = np.eye(4) * (kalman._MEASUREMENT * size) ** 2
+        gain = self.p @ h.T @ np.linalg.inv(h @ self.p @ h.T + r)
+        self.x = self.x + gain @ (measured - h @ self.x)
+        self.p = (np.eye(8) - gain @ h) @ self.p
+        self.size = size
+
+    @staticmethod
+    def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+        left, top, right, bottom = xyxy.astype(np.float64)
+        position = np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
+        return position, max(right - left, bottom - top)
+
+
+@LAWS
+@given(seed=SEEDS, count=st.integers(1, 6))
+def test_many_boxes_at_once_are_filtered_as_each_alone_by_the_textbook(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    first = random_boxes(rng, count)
+    batch, alone = BoxKalman(), [TextbookKalman(box) for box in first]
+    batch.add(first)
+    for _ in range(4):
+        dt = float(rng.uniform(0.01, 2))
+        batch.predict(dt)
+        rows = np.flatnonzero(rng.random(count) < 0.6)
+        seen = random_boxes(rng, len(rows))
+        batch.update(rows, seen)
+        for one in alone:
+            one.predict(dt)
+        for row, box in zip(rows, seen, strict=True):
+            alone[row].update(box)
+    for row, one in enumerate(alone):
+        np.testing.assert_allclose(batch.mean[row], one.x, rtol=1e-9, atol=1e-7)
+        own = np.stack([np.diag(one.p[:4, :4]), np.diag(one.p[:4, 4:]), np.diag(one.p[4:, 4:])], axis=1)
+        np.testing.assert_allclose(batch.covariance[row], own, rtol=1e-8, atol=1e-8)
+
+
+@LAWS
+@given(seed=SEEDS, dt=st.floats(0.001, 5), share=st.floats(0.05, 0.95))
+def test_two_steps_in_time_are_one_step_of_their_sum(seed: int, dt: float, share: float) -> None:
+    whole, parts = (wandering_filter(np.random.default_rng(seed), 5) for _ in range(2))
+    whole.predict(dt)
+    parts.predict(dt * share)
+    parts.predict(dt * (1 - share))
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-9)
+
+
+@LAWS
+@given(seed=SEEDS, scale=st.floats(0.1, 10))
+def test_a_picture_of_another_size_gives_the_same_answer_scaled(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = random_boxes(rng, 3), random_boxes(rng, 3)
+    small, large = BoxKalman(), BoxKalman()
+    for boxes, factor in ((small, 1.0), (large, scale)):
+        boxes.add((first * factor).astype(np.float32))
+        boxes.predict(0.1)
+        boxes.update(np.arange(3), (second * factor).astype(np.float32))
+    np.testing.assert_allclose(large.mean, small.mean * scale, rtol=1e-4, atol=1e-3 * scale)
+
+
+def test_velocity_is_learned_in_pixels_per_second_whatever_the_frame_rate() -> None:
+    for fps in (5, 30, 120):
+        boxes = BoxKalman()
+        for index in range(2 * fps + 1):
+            x = 60 * index / fps
+            box = np.array([[x, 0, x + 40, 100]], np.float32)
+            if index == 0:
+                boxes.add(box)
+            else:
+                boxes.predict(1 / fps)
+                boxes.update(np.arange(1), box)
+        assert boxes.mean[0, 4] == pytest.approx(60, rel=0.05)
+        assert boxes.mean[0, 5:] == pytest.approx(np.zeros(3), abs=1e-6)
+
+
+def test_a_box_that_shrinks_unseen_becomes_empty_and_not_inside_out() -> None:
+    boxes = BoxKalman()
+    boxes.add(np.array([[0, 0, 100, 100]], np.float32))
+    boxes.mean[0, 6:] = -50
+    boxes.predict(10)
+    left, top, right, bottom = boxes.xyxy[0]
+    assert left == right
+    assert top == bottom
+
+
+def test_dropping_rows_keeps_the_others_in_order() -> None:
+    boxes = wandering_filter(np.random.default_rng(1), 4)
+    mean = boxes.mean.copy()
+    boxes.keep(np.array([True, False, True, False]))
+    assert len(boxes) == 2
+    np.testing.assert_array_equal(boxes.mean, mean[[0, 2]])
