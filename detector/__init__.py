@@ -1,24 +1,31 @@
 """Images in, detections out."""
 
+from vidan.detector.boxes import box_iou
 from vidan.detector.detections import Detections, Detector, ImageLike, Picture
 from vidan.detector.errors import WeightsError
+from vidan.detector.letterbox import Letterbox
 from vidan.detector.weights.checkpoint import WeightsCard, load_model, read_card, save_weights
 from vidan.detector.weights.official import import_weights
 from vidan.detector.weights.registry import PUBLISHED, PublishedWeights, fetched_path
 from vidan.detector.weights.registry import pull as pull_weights
 from vidan.detector.weights.registry import resolve as resolve_weights
+from vidan.detector.yolo import YoloDetector, load_detector
 
 __all__ = [
     "PUBLISHED",
     "Detections",
     "Detector",
     "ImageLike",
+    "Letterbox",
     "Picture",
     "PublishedWeights",
     "WeightsCard",
     "WeightsError",
+    "YoloDetector",
+    "box_iou",
     "fetched_path",
     "import_weights",
+    "load_detector",
     "load_model",
     "pull_weights",
     "read_card",

@@ -35,7 +35,7 @@ class ByteTracker:
     Args:
         high_confidence: Detections of at least this take part in the first round and may begin tracklets.
         low_confidence: Detections from here to `high_confidence` only continue tracklets that were seen just now.
-        new_confidence: A tracklet begins only on a detection of at least this.
+        new_confidence: A tracklet begins only on a detection of at least this and of `high_confidence`.
         confirm_frames: Sightings, the first included, that confirm a tracklet.
         lost_after_seconds: How long a lost tracklet is remembered.
         class_groups: Group of a class id, from 0; classes of one group may swap within a tracklet. A class that is not
@@ -55,9 +55,9 @@ class ByteTracker:
         lost_after_seconds: float = 1.0,
         class_groups: Mapping[int, int] | None = None,
     ) -> None:
-        if not 0 < low_confidence <= high_confidence <= 1 or not high_confidence <= new_confidence <= 1:
+        if not 0 <= low_confidence <= high_confidence <= 1 or high_confidence == 0 or not 0 <= new_confidence <= 1:
             raise ValueError(
-                "confidences must satisfy 0 < low <= high <= new <= 1; "
+                "confidences must satisfy 0 <= low <= high <= 1, 0 < high and 0 <= new <= 1; "
                 f"got low {low_confidence}, high {high_confidence}, new {new_confidence}"
             )
         if confirm_frames < 1:

@@ -44,9 +44,9 @@ class FixedLagSmoother(Generic[Key]):
     """Buffers a tracker's answers and releases every frame once, in order, when enough of its future is known.
 
     A frame is released as soon as one `smooth_seconds` younger was pushed and no tracklet that was tentative in it is
-    tentative still (one without a row in the newest frame is dead, as `ByteTracker` has it). A tracklet confirmed by then
-    has its row, though it dates from before the confirmation; one that died tentative is never heard of. The newest
-    frame always waits, so that there is one to carry the last `ended`.
+    tentative still (one without a row in the newest frame is dead, as `ByteTracker` has it). A tracklet confirmed by
+    then has its row, though it dates from before the confirmation; one that died tentative is never heard of. The
+    newest frame always waits, so that there is one to carry the last `ended`.
 
     Boxes are replaced by a local linear fit over the same track's boxes within ± `smooth_seconds`, weighted by an
     Epanechnikov kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications, 1996). A weighted mean would

@@ -116,7 +116,7 @@ class _RunFolder:
             trainer.resume(self.checkpoint)
         except (RuntimeError, KeyError, ValueError) as error:
             raise WeightsError(
-                f"{self.checkpoint}: does not fit the recipe ({error}); resume with the same one"
+                f"{self.checkpoint}: does not fit this recipe, or is damaged; resume with the recipe it was made with"
             ) from error
         rows = [row for row in self._rows() if int(row["epoch"]) <= trainer.epoch]
         self._write_rows(rows)

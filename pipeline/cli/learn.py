@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
-) -> None:
-    """Adds the commands to `vidan`."""
+def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the commands to `vidan`; the options in `common` are those of every command."""
     weights = commands.add_parser("weights", help="list, pull, import and show weights")
     actions = weights.add_subparsers(title="actions", metavar="ACTION", required=True)
 

@@ -26,10 +26,8 @@ if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
-) -> None:
-    """Adds the commands to `vidan`."""
+def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the commands to `vidan`; the options in `common` are those of every command."""
     run = commands.add_parser("run", parents=[common], help="run a config: detect, track, count, and write it all down")
     what = run.add_mutually_exclusive_group(required=True)
     what.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="the config file (YAML)")

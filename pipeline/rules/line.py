@@ -124,12 +124,12 @@ class LineRule:
 
     def _decide(self, seen: Sequence[Sighting]) -> list[Event]:
         """Commits what this frame makes certain, and welcomes new tracks where they first stand off the line."""
-        open_ = [s for s in seen if (walker := self._walkers.get(s.track_id)) is None or walker.is_undecided]
-        if not open_:
+        undecided = [s for s in seen if (walker := self._walkers.get(s.track_id)) is None or walker.is_undecided]
+        if not undecided:
             return []
         events: list[Event] = []
-        distances = self._line.distances(np.array([sighting.point for sighting in open_])).tolist()
-        for sighting, distance in zip(open_, distances, strict=True):
+        distances = self._line.distances(np.array([sighting.point for sighting in undecided])).tolist()
+        for sighting, distance in zip(undecided, distances, strict=True):
             walker, now = self._walkers.get(sighting.track_id), sighting.pts_seconds
             is_off = distance >= GRID
             if walker is None:

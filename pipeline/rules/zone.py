@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import LineString, MultiPolygon, Point, Polygon
+from shapely import LineString, MultiPolygon, Polygon
 
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Stamp
@@ -131,13 +131,19 @@ class ZoneRule:
         return events
 
     def _boundary(self, visitor: _Visitor, sighting: Sighting, share: float) -> float:
-        """How far along the step to this sighting, 0..1, the object came to the side where it is now."""
+        """How far along the step to this sighting, 0..1, the object came in for good, or first went out."""
         if self._overlap is not None:
             return (self._overlap - visitor.share) / (share - visitor.share)
-        start, step = Point(visitor.last.point), LineString([visitor.last.point, sighting.point])
-        meetings = shapely.points(shapely.get_coordinates(step.intersection(self._outline)))
-        # Rounding can hide the meeting where the step ends on the boundary.
-        return min(1.0, shapely.distance(start, meetings).max() / step.length) if len(meetings) else 1.0
+        is_coming = self._is_inside(share)
+        ends = [visitor.last.point, sighting.point]
+        inner, outer = np.array(ends[::-1] if is_coming else ends)
+        meetings = shapely.get_coordinates(LineString([inner, outer]).intersection(self._outline))
+        reaches = np.hypot(*(meetings - inner).T) / np.hypot(*(outer - inner))
+        marks = np.unique([0.0, *np.minimum(reaches, 1.0), 1.0])
+        middles = inner + (marks[:-1, None] + marks[1:, None]) / 2 * (outer - inner)
+        is_inside = [*shapely.intersects_xy(self._polygon, middles).tolist(), False]
+        fraction = float(marks[is_inside.index(False)])
+        return 1 - fraction if is_coming else fraction
 
     def _decide(self, visitor: _Visitor, now: float) -> list[Event]:
         events: list[Event] = []

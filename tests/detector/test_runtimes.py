@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from vidan.detector.weights.checkpoint import WeightsCard, load_model, save_weig
 
 CLASSES = ("person", "bicycle", "car")
 OPTIONS = NmsOptions(confidence=0.3, iou=0.5)
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory, seed_weights: Callable[..., torch.nn.Module]) -> Path:
@@ -96,9 +98,7 @@ def test_no_pictures_give_no_answers(runtime: Runtime) -> None:
     assert runtime.infer([], OPTIONS) == []
 
 
-def test_openvino_computes_what_torch_computes(
-    _home: None, weights: Path, pictures: list[NDArray[np.uint8]]
-) -> None:
+def test_openvino_computes_what_torch_computes(_home: None, weights: Path, pictures: list[NDArray[np.uint8]]) -> None:
     model, _ = load_model(weights)
     core = openvino.Core()
     graph = openvino_graph.load_graph(weights, _sha256(weights), core)
@@ -169,31 +169,35 @@ def test_a_kept_network_needs_no_torch(_home: None, open_vino: OpenVinoRuntime, 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
 def test_a_harmed_network_in_the_cache_is_converted_again(
-    _home: None, open_vino: OpenVinoRuntime, weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+    open_vino: OpenVinoRuntime, cache: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
-    (file,) = cache.glob("openvino/*/graph.bin")
-    whole = file.read_bytes()
-    file.unlink()  # the network that is open has it mapped
+    (kept,) = cache.glob("openvino/*")
+    whole = (kept / "graph.bin").read_bytes()
+    fresh = openvino.Core().read_model(kept / "graph.xml")
+    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
+    monkeypatch.setenv("VIDAN_HOME", str(tmp_path))
+    file = shutil.copytree(kept, tmp_path / "openvino" / kept.name) / "graph.bin"
     if harm == "cut":
         file.write_bytes(whole[:-100])
     elif harm == "flip":
         file.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
-
-    core = openvino.Core()
-    fresh = core.read_model(file.with_suffix(".xml"), whole)
-    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
-    openvino_graph.load_graph(weights, _sha256(weights), core)
+    else:
+        file.unlink()
+    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
     assert file.read_bytes() == whole
+    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is not fresh
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
-    weights: Path, cache: Path, open_vino: OpenVinoRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    open_vino: OpenVinoRuntime,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
+    fresh = openvino_graph.load_graph(weights, _sha256(weights), openvino.Core())
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
-    (file,) = cache.glob("openvino/*/graph.xml")
-    fresh = openvino.Core().read_model(file)
     monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
     monkeypatch.setenv("VIDAN_HOME", str(occupied))
     assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh

@@ -214,8 +214,8 @@ def test_time_that_does_not_grow_is_refused(later: float) -> None:
     ("arguments", "complaint"),
     [
         ({"low_confidence": 0.7}, "confidences must satisfy"),
-        ({"low_confidence": 0.0}, "confidences must satisfy"),
-        ({"new_confidence": 0.3}, "confidences must satisfy"),
+        ({"low_confidence": 0.0, "high_confidence": 0.0}, "confidences must satisfy"),
+        ({"new_confidence": 1.5}, "confidences must satisfy"),
         ({"confirm_frames": 0}, "confirm_frames"),
         ({"lost_after_seconds": -1.0}, "lost_after_seconds"),
         ({"class_groups": {1: -1}}, "numbered from 0"),

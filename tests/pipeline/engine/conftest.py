@@ -17,7 +17,7 @@ WAIT_SECONDS = 5.0  # until a test gives up waiting for a thread
 
 
 class FakeSource:
-    """Gives `count` frames, whose pictures are filled with their index.
+    """Gives `count` frames, whose pictures are filled with their index (its lowest byte).
 
     Args:
         error: Is raised after the last frame.
@@ -49,7 +49,7 @@ class FakeSource:
                 assert self._gate.wait(WAIT_SECONDS)
             time.sleep(self._pause_seconds)
             self.health.decoded += 1
-            yield Frame.from_array(Stamp(self.name, index, index / 10), np.full((4, 6, 3), index, np.uint8))
+            yield Frame.from_array(Stamp(self.name, index, index / 10), np.full((4, 6, 3), index % 256, np.uint8))
         if self._error is not None:
             raise self._error
 

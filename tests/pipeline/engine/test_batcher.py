@@ -26,7 +26,7 @@ class FakeClock:
         pass
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.now = round(self.now + min(timeout or 0.01, 0.01), 6)
+        self.now += min(timeout or 0.01, 0.01)
         return False
 
 

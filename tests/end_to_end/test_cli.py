@@ -1,0 +1,156 @@
+"""The command line in processes of its own: what it prints, what it exits with, and what a signal does to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from vidan.pipeline.sinks.files import read_events
+
+MakeConfig = Callable[..., Path]
+MakeClip = Callable[[int], Path]
+Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_help_names_every_command_and_every_exit_code(vidan: Vidan) -> None:
+    done = vidan("--help")
+    assert done.returncode == 0
+    for word in ("run", "check", "train", "weights", "version", "exit codes", "130"):
+        assert word in done.stdout
+
+
+def test_help_loads_no_large_library() -> None:
+    script = (
+        "import sys\n"
+        "from vidan.pipeline.cli.main import _parser\n"
+        "_parser()\n"
+        "sys.exit(str(sorted({'numpy', 'cv2', 'av', 'pydantic', 'torch', 'rich'} & set(sys.modules)) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+def test_a_run_tells_what_it_counted_and_where_everything_is(vidan: Vidan, config: MakeConfig, clip: MakeClip) -> None:
+    done = vidan("run", config(clip(20)), "--output", "here", "--batch", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for name in ("a.mp4", "report.html", "counts.csv", "occupancy.csv", "events.jsonl", "tracks.parquet", "run.json"):
+        assert str(Path("here") / name) in done.stdout
+    assert "20 frames decoded, 20 analysed, 0 dropped" in done.stdout
+    assert "\x1b" not in done.stdout, "no colours where nobody sees them"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        pytest.param("streams: [{name: a, source: x.mp4}]\nruls: {}\n", 2, "did you mean 'rules'", id="unknown key"),
+        pytest.param("streams: [{name: a, source: gone.mp4}]\n", 3, "gone.mp4 does not exist", id="missing video"),
+        pytest.param("detector: {weights: gone.safetensors}\nstreams: [{name: a, source: x.mp4}]\n", 5, "gone.safetensors: no such weights file", id="missing weights"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_lines_with_an_exit_code(
+    vidan: Vidan, weights: Path, tmp_path: Path, text: str, code: int, told: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text if "detector" in text else f"detector: {{weights: {weights}}}\n{text}")
+    for command in ("run", "check"):
+        done = vidan(command, path)
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.returncode == code or (command == "check" and "x.mp4" in text)
+
+
+def test_check_tells_all_problems_at_once(vidan: Vidan, weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"detector: {{weights: {weights}}}\n"
+        "streams: [{name: a, source: gone.mp4}, {name: b, source: lost.mp4}]\n"
+        "rules: {gate: {type: line, points: [[0, 0], [1, 1]], classes: [persn]}}\n"
+    )
+    done = vidan("check", path, "--json")
+    problems = "\n".join(json.loads(done.stdout)["problems"])
+    assert done.returncode == 2
+    for word in ("did you mean 'person'", "gone.mp4", "lost.mp4"):
+        assert word in problems
+
+
+def test_check_prints_the_schema(vidan: Vidan) -> None:
+    done = vidan("check", "--schema")
+    assert "streams" in json.loads(done.stdout)["properties"]
+
+
+def test_check_says_that_a_config_is_right(vidan: Vidan, config: MakeConfig, clip: MakeClip) -> None:
+    done = vidan("check", config(clip(20)))
+    assert done.returncode == 0, done.stderr
+    assert "stream a: 320×240, 20 frames" in done.stdout
+
+
+def test_an_output_that_cannot_be_written_is_exit_code_4(
+    vidan: Vidan, config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = vidan("run", config(clip(10)), "--output", tmp_path / "file" / "run")
+    assert done.returncode == 4
+    assert "file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_option_with_a_wrong_value_is_exit_code_2(vidan: Vidan, config: MakeConfig, clip: MakeClip) -> None:
+    done = vidan("run", config(clip(10)), "--batch", 0)
+    assert done.returncode == 2
+    assert done.stderr.startswith("vidan: --batch 0: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_everything_saved(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "vidan.pipeline.cli.main", "run", str(config(clip(1500))), "--batch", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    events, video = tmp_path / "runs" / "events.jsonl", tmp_path / "runs" / "a.mp4"
+    deadline = time.monotonic() + 90
+    while not (events.exists() and events.stat().st_size > 2000 and video.stat().st_size > 0):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+
+    record = json.loads((tmp_path / "runs" / "run.json").read_text())
+    analysed = record["streams"][0]["frames"]["analysed"]
+    assert record["status"] == "interrupted"
+    assert 0 < analysed < 1500
+    assert list(read_events(events))
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == analysed
+    assert (tmp_path / "runs" / "counts.csv").exists()
+    assert (tmp_path / "runs" / "report.html").exists()
+
+
+def test_output_that_nobody_reads_is_no_error(vidan: Vidan) -> None:
+    script = f"{sys.executable} -m vidan.pipeline.cli.main weights list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_weights_are_listed_and_shown(vidan: Vidan, weights: Path) -> None:
+    assert "yolov9-c" in vidan("weights", "list").stdout
+    shown = vidan("weights", "show", weights).stdout
+    assert "96×128" in shown
+    assert "1: person" in shown
+
+
+def test_the_version_is_plain_or_json(vidan: Vidan) -> None:
+    assert vidan("version").stdout.startswith("vidan ")
+    assert json.loads(vidan("version", "--json").stdout)["packages"]["numpy"]
