@@ -1,6 +1,12 @@
 """Images in, detections out."""
 
-from vidan.detector.boxes import box_iou
+from vidan.detector.boxes import (
+    box_iou,
+    cxcywh_to_xyxy,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh,
+    xyxy_to_xywh,
+)
 from vidan.detector.detections import Detections, Detector, ImageLike, Picture
 from vidan.detector.errors import WeightsError
 from vidan.detector.letterbox import Letterbox
@@ -23,6 +29,7 @@ __all__ = [
     "WeightsError",
     "YoloDetector",
     "box_iou",
+    "cxcywh_to_xyxy",
     "fetched_path",
     "import_weights",
     "load_detector",
@@ -31,4 +38,7 @@ __all__ = [
     "read_card",
     "resolve_weights",
     "save_weights",
+    "xywh_to_xyxy",
+    "xyxy_to_cxcywh",
+    "xyxy_to_xywh",
 ]

@@ -1,10 +1,14 @@
 """Errors of the pipeline, each a sentence for people: what is wrong, where, what to do.
 
-    PipelineError
-    ├── ConfigError     the config file is wrong (exit code 2)
-    ├── SourceError     a stream cannot be opened or read (exit code 3)
-    └── SinkError       an output cannot be written (exit code 4)
+PipelineError
+├── ConfigError     the config file is wrong (exit code 2)
+├── SourceError     a stream cannot be opened or read (exit code 3)
+└── SinkError       an output cannot be written (exit code 4)
 """
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class PipelineError(Exception):
@@ -29,3 +33,9 @@ class SinkError(PipelineError):
     """An output cannot be written."""
 
     exit_code = 4
+
+
+def cannot_write(what: str, path: Path, error: Exception) -> SinkError:
+    """The error to raise ``from error``, as in "cannot write the event log runs/a/events.jsonl: No space left ..."."""
+    reason = getattr(error, "strerror", None) or error
+    return SinkError(f"cannot write {what} {path}: {reason}; free some space or choose another output.folder")

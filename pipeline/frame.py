@@ -41,23 +41,13 @@ class Frame:
         height: Pixels, after rotation.
         width: Pixels, after rotation.
         to_rgb: Gives the whole picture as (height, width, 3) uint8 RGB.
-        to_rgb_resized: Gives the whole picture scaled to (h, w, 3) uint8 RGB; without it the full picture
-            is converted and resized.
     """
 
-    def __init__(
-        self,
-        stamp: Stamp,
-        height: int,
-        width: int,
-        to_rgb: Callable[[], NDArray[np.uint8]],
-        to_rgb_resized: Callable[[int, int], NDArray[np.uint8]] | None = None,
-    ) -> None:
+    def __init__(self, stamp: Stamp, height: int, width: int, to_rgb: Callable[[], NDArray[np.uint8]]) -> None:
         self.stamp = stamp
         self.height = height
         self.width = width
         self._to_rgb = to_rgb
-        self._to_rgb_resized = to_rgb_resized
 
     @classmethod
     def from_array(cls, stamp: Stamp, image: NDArray[np.uint8]) -> Frame:
@@ -70,9 +60,10 @@ class Frame:
         return self._to_rgb()
 
     def resized(self, height: int, width: int) -> NDArray[np.uint8]:
-        """The whole picture as (height, width, 3) uint8 RGB, bilinear, without the full picture where possible."""
-        if self._to_rgb_resized is not None:
-            return self._to_rgb_resized(height, width)
+        """The whole picture as (height, width, 3) uint8 RGB, bilinear.
+
+        Measured: converting first and letting OpenCV resize is twice as fast as swscale doing both in one step.
+        """
         if (height, width) == (self.height, self.width):
             return self.image
         return cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)

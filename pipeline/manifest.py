@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vidan.pipeline.errors import SinkError
+from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.stages import SourceHealth
 
@@ -153,9 +153,7 @@ class Manifest:
                 os.fsync(file.fileno())
             draft.replace(path)
         except OSError as error:
-            raise SinkError(
-                f"cannot write the manifest {path}: {error.strerror}; free some space or choose another output.folder"
-            ) from error
+            raise cannot_write("the manifest", path, error) from error
 
 
 def vidan_version() -> str:

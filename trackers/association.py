@@ -8,7 +8,7 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector.boxes import box_iou
+from vidan.detector import box_iou
 
 _NEVER = 1e6
 """Cost of a pair that must not be: above every limit, yet finite, because the solver adds costs up."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector.boxes import box_iou
+from vidan.detector import box_iou
 from vidan.trackers.association import assign
 from vidan.trackers.mot import PEDESTRIAN, MotRows
 

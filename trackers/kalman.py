@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from vidan.detector import cxcywh_to_xyxy, xyxy_to_cxcywh
 
 # Standard deviations in sizes of the box, for cx, cy, w, h. The variance of a random walk grows with time, so that its
 # deviation is per root second. DeepSORT's steps per frame at 30 frames per second would be drift 0.27 and acceleration

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector import Detections
-from vidan.detector.boxes import xywh_to_xyxy, xyxy_to_xywh
+from vidan.detector import Detections, xywh_to_xyxy, xyxy_to_xywh
 from vidan.trackers.tracks import Tracks
 
 PEDESTRIAN = 1

@@ -75,9 +75,7 @@ class Tracks:
 class Tracker(Protocol):
     """One stream's memory of who is who. Times only grow; one instance serves one stream."""
 
-    def update(
-        self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None
-    ) -> Tracks:
+    def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
         """The tracklets observed in this frame, tentative ones included.
 
         Args:

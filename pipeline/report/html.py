@@ -12,10 +12,10 @@ from typing import Any
 
 import jinja2
 
+from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import Event, to_record
 from vidan.pipeline.report.intervals import Interval
 from vidan.pipeline.report.summary import CERTAINTIES, CountRow, Dwell, OccupancyRow, RuleInfo, Summary
-from vidan.pipeline.sinks.failure import cannot_write
 
 EVENTS_SHOWN = 200
 MOST_BARS = 120  # more intervals than this share a bar

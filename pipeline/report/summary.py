@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import Event, EventKind, format_utc
 from vidan.pipeline.report.intervals import Interval, StreamSpan, Timeline
-from vidan.pipeline.sinks.failure import cannot_write
 
 CERTAINTIES = ("seen", "interpolated", "bridged")
 ZONE_DIRECTIONS = {

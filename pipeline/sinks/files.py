@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vidan.pipeline.errors import PipelineError
+from vidan.pipeline.errors import PipelineError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
-from vidan.pipeline.sinks.failure import cannot_write
 
 SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a killed process loses nothing
 

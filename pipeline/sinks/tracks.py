@@ -37,10 +37,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidan.pipeline.errors import PipelineError, SinkError
+from vidan.pipeline.errors import PipelineError, SinkError, cannot_write
 from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
 from vidan.pipeline.manifest import SEMANTICS_VERSION, vidan_version
-from vidan.pipeline.sinks.failure import cannot_write
 from vidan.trackers import Tracks
 
 BATCH_ROWS = 4096

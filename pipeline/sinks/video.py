@@ -20,10 +20,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vidan.pipeline.annotate import Annotator
-from vidan.pipeline.errors import SinkError
+from vidan.pipeline.errors import SinkError, cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.frame import FrameResult, Stamp
-from vidan.pipeline.sinks.failure import cannot_write
 
 TIME_BASE = Fraction(1, 90_000)  # divides 24, 25, 30, 50 and 60 frames/s without rest, and 1 ms
 FRAGMENT_SECONDS = 2.0  # at most this much, and what is still in the queue, is lost with a killed process
