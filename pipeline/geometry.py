@@ -123,7 +123,7 @@ class Polyline:
             return []
         steps = after - before
         # The shift of the path by (1, 0) is a shift of the vertices by (-1, 0) as the step sees them.
-        vertex_sides = _signs(_cross(steps[:, None], self.vertices - before[:, None]), _right_of(steps)[:, None])
+        vertex_sides = _signs(_cross(steps[:, None], self.vertices - before[:, None]), ~_right_of(steps)[:, None])
         through = changes & (vertex_sides[:, :-1] != vertex_sides[:, 1:])
 
         passages = []

@@ -48,9 +48,9 @@ class ByteTracker:
     def __init__(
         self,
         *,
-        high_confidence: float = 0.5,
+        high_confidence: float = 0.3,
         low_confidence: float = 0.1,
-        new_confidence: float = 0.6,
+        new_confidence: float = 0.4,
         confirm_frames: int = 2,
         lost_after_seconds: float = 1.0,
         class_groups: Mapping[int, int] | None = None,

@@ -41,7 +41,8 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
         _keep(graph, folder)
     except OSError as error:
         logger.warning("the converted network could not be kept in %s (%s); set VIDAN_HOME", folder, error.strerror)
-    return graph
+        return graph
+    return core.read_model(folder / "graph.xml")  # what later runs read: the first answers with the same bits
 
 
 def _key(sha256: str) -> str:
@@ -78,6 +79,8 @@ def _keep(graph: openvino.Model, folder: Path) -> None:
         draft = Path(scratch) / folder.name
         openvino.save_model(graph, draft / "graph.xml", compress_to_fp16=False)
         (draft / "sha256").write_text(_digest(draft))
+        if _intact(folder):
+            return  # another run was faster, and may be reading it
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)
 

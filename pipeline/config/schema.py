@@ -92,13 +92,13 @@ class ByteTrackConfig(Model):
     type: Literal["bytetrack"] = "bytetrack"
     """Which tracker."""
 
-    high_confidence: Share = 0.5
+    high_confidence: Share = 0.3
     """Score, 0..1, from which detections take part in the first round of association."""
 
     low_confidence: Share = 0.1
     """Score, 0..1, from which detections take part in the second round."""
 
-    new_confidence: Share = 0.6
+    new_confidence: Share = 0.4
     """Score, 0..1, from which a detection that fits no track starts one."""
 
     confirm_frames: Annotated[Whole, Field(ge=1)] = 2

@@ -71,7 +71,7 @@ def test_boxes_come_back_to_where_they_were(source: tuple[int, int], target: tup
     height, width = source
     boxes = np.array([[0, 0, width, height], [width * 0.25, height * 0.5, width * 0.75, height * 0.625]], np.float32)
     vertical, horizontal = letterbox.padding
-    inside = boxes * np.float32(letterbox.ratio) + np.float32([horizontal, vertical, horizontal, vertical])
+    inside = boxes * np.float32(letterbox.ratio) + np.array([horizontal, vertical, horizontal, vertical], np.float32)
     np.testing.assert_allclose(letterbox.undo(inside), boxes, atol=0.02)
 
 

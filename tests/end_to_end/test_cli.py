@@ -51,11 +51,11 @@ def test_a_run_tells_what_it_counted_and_where_everything_is(vidan: Vidan, confi
 @pytest.mark.parametrize(
     ("text", "code", "told"),
     [
-        pytest.param("streams: [{name: a, source: x.mp4}]\nruls: {}\n", 2, "did you mean 'rules'", id="unknown key"),
-        pytest.param("streams: [{name: a, source: gone.mp4}]\n", 3, "gone.mp4 does not exist", id="missing video"),
-        pytest.param("detector: {weights: gone.safetensors}\nstreams: [{name: a, source: x.mp4}]\n", 5, "gone.safetensors: no such weights file", id="missing weights"),
+        ("streams: [{name: a, source: x.mp4}]\nruls: {}\n", 2, "did you mean 'rules'"),
+        ("streams: [{name: a, source: gone.mp4}]\n", 3, "gone.mp4 does not exist"),
+        ("streams: [{name: a, source: x.mp4}]\ndetector: {weights: gone.safetensors}\n", 5, "no such weights file"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_in_lines_with_an_exit_code(
     vidan: Vidan, weights: Path, tmp_path: Path, text: str, code: int, told: str
 ) -> None:
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_told_in_lines_with_an_exit_code(
         done = vidan(command, path)
         assert told in done.stderr
         assert "Traceback" not in done.stderr
-        assert done.returncode == code or (command == "check" and "x.mp4" in text)
+        assert done.returncode == code
 
 
 def test_check_tells_all_problems_at_once(vidan: Vidan, weights: Path, tmp_path: Path) -> None:

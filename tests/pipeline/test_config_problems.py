@@ -59,7 +59,7 @@ def complaints(folder: Path, text: str) -> list[str]:
         (GOOD + "detector:\n  device: gpu\n", "4: detector.device: should be auto, cpu, cuda or cuda:N"),
         (GOOD + "detector:\n  precision: fp17\n", "4: detector.precision: should be auto, fp32, bf16 or fp16, got"),
         (GOOD + "tracker: {type: bytetrak}\n", "3: tracker.type: should be bytetrack, got 'bytetrak'"),
-        (GOOD + "tracker: {low_confidence: 0.7}\n", "3: tracker.low_confidence: is above high_confidence (0.5)"),
+        (GOOD + "tracker: {low_confidence: 0.7}\n", "3: tracker.low_confidence: is above high_confidence (0.3)"),
         (GOOD + "output: {report: yes}\n", "3: output.report: should be true or false, got 'yes'"),
         (GOOD + "output: {video: no}\n", "3: output.video: should be true, false or a mapping of settings, got 'no'"),
         (GOOD + "output: {video: {crf: 60}}\n", "3: output.video.crf: should be at most 51, got 60"),
