@@ -62,15 +62,15 @@ def test_low_scores_carry_a_track_through_an_occlusion() -> None:
 
 def test_low_scores_begin_no_track_and_find_no_lost_one() -> None:
     tracker = ByteTracker()
-    answers = play(tracker, [seen(walk(i, 100, 0, confidence=0.3)) for i in range(10)])
+    answers = play(tracker, [seen(walk(i, 100, 0, confidence=0.2)) for i in range(10)])
     assert all(len(tracks) == 0 for tracks in answers)
     tracker.reset()
-    frames = [seen(walk(i, 100, 0)) for i in range(5)] + [seen()] + [seen(walk(0, 100, 0, confidence=0.3))] * 5
+    frames = [seen(walk(i, 100, 0)) for i in range(5)] + [seen()] + [seen(walk(0, 100, 0, confidence=0.2))] * 5
     assert all(len(tracks) == 0 for tracks in play(tracker, frames)[5:])
 
 
 def test_a_score_between_high_and_new_continues_a_track_but_begins_none() -> None:
-    frames = [seen(walk(i, 100, 0), walk(i, 300, 0, confidence=0.55)) for i in range(3)]
+    frames = [seen(walk(i, 100, 0), walk(i, 300, 0, confidence=0.35)) for i in range(3)]
     answers = play(ByteTracker(), frames)
     assert [tracks.track_id.tolist() for tracks in answers] == [[1]] * 3
 
