@@ -92,7 +92,7 @@ def _import_trackeval() -> ModuleType:
     try:
         return importlib.import_module("trackeval")
     except ImportError as error:
-        raise ImportError("scoring tracks needs TrackEval: pip install 'vidan[dev]'") from error
+        raise ImportError("scoring tracks needs TrackEval: pip install 'vidan[eval]'") from error
 
 
 def _sequence(name: str, gt: MotRows, predicted: MotRows) -> dict[str, Any]:

@@ -123,8 +123,10 @@ def load_dataset(path: Path, split: Literal["train", "val"]) -> tuple[list[Sampl
     """
     try:
         description = DatasetFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read data set file {path}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: the data set file cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: the data set file is no valid YAML ({error})") from error
     except ValidationError as error:
         problems = (
             f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg'].removeprefix('Value error, ')}"

@@ -176,9 +176,10 @@ class CBLinear(nn.Module):
 
 
 def cb_fuse(x: Tensor, links: Sequence[Tensor]) -> Tensor:
-    """`x` plus all `links`, each resized to the size of `x` (nearest neighbour)."""
-    resized = [F.interpolate(link, size=x.shape[2:], mode="nearest") for link in links]
-    return torch.stack([*resized, x]).sum(0) if resized else x
+    """`x` plus all `links`, each enlarged to the size of `x` (nearest neighbour); sizes differ by powers of two."""
+    for link in links:
+        x = x + F.interpolate(link, scale_factor=float(x.shape[2] // link.shape[2]), mode="nearest")
+    return x
 
 
 def merge_rep_convs(model: nn.Module) -> None:

@@ -104,6 +104,6 @@ def size_of(name: str) -> Size:
     """
     if name not in MODEL_NAMES:
         near = difflib.get_close_matches(name, MODEL_NAMES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"unknown model {name!r}{hint} Known: {', '.join(MODEL_NAMES)}")
     return SIZES[name[-1]]

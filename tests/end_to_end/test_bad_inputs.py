@@ -1,0 +1,254 @@
+"""What people get wrong, and what they are told: lines that say what, where and what to do; never a traceback.
+
+The table in docs/errors.md is made of these cases: `VIDAN_WRITE_DOCS=1 pytest tests/end_to_end/test_bad_inputs.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from vidan.detector import resolve_weights
+from vidan.pipeline.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "errors.md"
+CLIP = ROOT / "samples" / "campus.mp4"
+HEAD = """\
+# What vidan says when something is wrong
+
+Made by tests/end_to_end/test_bad_inputs.py; FOLDER stands for the user's.
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A mistake: how it is made in a folder, the command, the exit code and the words that must be said."""
+
+    mistake: str
+    arrange: Callable[[Path], object]
+    command: str
+    code: int
+    words: str
+
+
+def config(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "run.yaml").write_text(text)
+
+
+def source(name: str, content: bytes | None = None) -> Callable[[Path], object]:
+    """A right config for a source that is not."""
+
+    def arrange(folder: Path) -> None:
+        (folder / "run.yaml").write_text(f"streams: [{{name: gate, source: {name}}}]\n")
+        if content is not None:
+            (folder / name).write_bytes(content)
+
+    return arrange
+
+
+def weights(name: str, content: bytes | None = None) -> Callable[[Path], object]:
+    def arrange(folder: Path) -> None:
+        shutil.copyfile(CLIP, folder / "clip.mp4")
+        (folder / "run.yaml").write_text(
+            f"detector: {{weights: {name}}}\nstreams: [{{name: gate, source: clip.mp4}}]\n"
+        )
+        if content is not None:
+            (folder / name).write_bytes(content)
+
+    return arrange
+
+
+def folder_of(*files: tuple[str, bytes]) -> Callable[[Path], object]:
+    def arrange(folder: Path) -> None:
+        (folder / "shots").mkdir()
+        for name, content in files:
+            (folder / "shots" / name).write_bytes(content)
+        (folder / "run.yaml").write_text("streams: [{name: gate, source: {type: images, path: shots, fps: 5}}]\n")
+
+    return arrange
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch /tmp/hacked",)
+
+
+def hostile_checkpoint(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "evil.pt", "w") as archive:
+        archive.writestr("evil/data.pkl", pickle.dumps({"model": Hostile()}, protocol=2))
+        archive.writestr("evil/version", "3")
+
+
+GOOD = "streams: [{name: gate, source: clip.mp4}]\n"
+RULES = GOOD + "rules:\n"
+RUN = "run FOLDER/run.yaml"
+SQUARE = "[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"
+CASES = [
+    Case("no such config", lambda _: None, "run FOLDER/run.yml", 2, "no such file"),
+    Case("a folder as config", lambda _: None, "run FOLDER", 2, "is a folder"),
+    Case("an empty config", config(""), RUN, 2, "the file is empty"),
+    Case("a config that is a list", config("- a\n- b\n"), RUN, 2, "keys and their values"),
+    Case("a tab as indentation", config("streams:\n\t- name: gate\n"), RUN, 2, "run.yaml:2"),
+    Case("a bracket that never closes", config("streams: [{name: gate\n"), RUN, 2, "run.yaml:"),
+    Case("a config that is no UTF-8", lambda f: (f / "run.yaml").write_bytes(b"# caf\xe9\n"), RUN, 2, "UTF-8"),
+    Case("a key twice", config(GOOD + "output: {}\noutput: {}\n"), RUN, 2, "output"),
+    Case("a misspelt key", config(GOOD + "detektor: {}\n"), RUN, 2, "did you mean 'detector'"),
+    Case("a number that is a word", config(GOOD + "detector: {batch: many}\n"), RUN, 2, "detector.batch"),
+    Case(
+        "a negative stride",
+        config("streams: [{name: a, source: {type: video, path: a.mp4, stride: -1}}]\n"),
+        RUN,
+        2,
+        "stride",
+    ),
+    Case("no stream", config("streams: []\n"), RUN, 2, "streams"),
+    Case(
+        "two streams of one name",
+        config(GOOD.replace("]", ", {name: gate, source: b.mp4}]")),
+        RUN,
+        2,
+        "streams[1].name",
+    ),
+    Case(
+        "a rule that does not exist",
+        config(
+            "streams: [{name: gate, source: clip.mp4, rules: [dor]}]\n"
+            "rules: {door: {type: line, points: [[0, 0], [1, 1]]}}\n"
+        ),
+        RUN,
+        2,
+        "did you mean 'door'",
+    ),
+    Case("an unknown kind of rule", config(RULES + "  door: {type: lime, points: [[0, 0], [1, 1]]}\n"), RUN, 2, "line"),
+    Case(
+        "a line of one point", config(RULES + "  door: {type: line, points: [[0, 0]]}\n"), RUN, 2, "rules.door.points"
+    ),
+    Case("a line without length", config(RULES + "  door: {type: line, points: [[0, 0], [0, 0]]}\n"), RUN, 2, "points"),
+    Case(
+        "a polygon that crosses itself",
+        config(RULES + f"  yard: {{type: zone, polygon: {SQUARE}}}\n"),
+        RUN,
+        2,
+        "polygon",
+    ),
+    Case(
+        "pixels and fractions in one shape",
+        config(RULES + "  door: {type: line, points: [[0.5, 0.5], [300, 200]]}\n"),
+        RUN,
+        2,
+        "points",
+    ),
+    Case(
+        "a class that the weights lack",
+        config(RULES + "  door: {type: line, points: [[0, 0], [1, 1]], classes: [persn]}\n"),
+        RUN,
+        2,
+        "did you mean 'person'",
+    ),
+    Case(
+        "a variable that is not set",
+        config("streams: [{name: gate, source: '${NO_SUCH_URL}'}]\n"),
+        RUN,
+        2,
+        "NO_SUCH_URL",
+    ),
+    Case("a device that does not exist", config(GOOD + "detector: {device: gpu}\n"), RUN, 2, "device"),
+    Case("no such video", source("clip.mp4"), RUN, 3, "clip.mp4"),
+    Case("a pattern that no file fits", source("'*.mp4'"), RUN, 3, "*.mp4"),
+    Case("an empty file", source("clip.mp4", b""), RUN, 3, "empty"),
+    Case("a text named .mp4", source("clip.mp4", b"hello world\n" * 99), RUN, 3, "text"),
+    Case("noise named .mp4", source("clip.mp4", b"\x93\0\xe1" * 999), RUN, 3, "cannot be opened"),
+    Case("a recording cut before its index", source("clip.mp4", CLIP.read_bytes()[:9000]), RUN, 3, "clip.mp4"),
+    Case("a folder without pictures", folder_of(("notes.txt", b"-")), RUN, 3, "shots"),
+    Case("a folder of broken pictures", folder_of(("1.png", b"-")), RUN, 3, "shots"),
+    Case("no such weights", weights("a.safetensors"), RUN, 5, "no such weights"),
+    Case("a misspelt name of weights", weights("yolov9c"), RUN, 5, "yolov9"),
+    Case("weights that are a text", weights("a.safetensors", b"hello" * 99), RUN, 5, "safetensors"),
+    Case(
+        "weights that are cut off",
+        weights("a.safetensors", resolve_weights("demo").read_bytes()[:900_000]),
+        RUN,
+        5,
+        "cut off",
+    ),
+    Case(
+        "weights without a card",
+        lambda f: (weights("a.safetensors")(f), save_file({"a": np.zeros(1, np.float32)}, f / "a.safetensors")),
+        RUN,
+        5,
+        "card",
+    ),
+    Case("no such checkpoint", lambda _: None, "weights import FOLDER/a.pt", 5, "a.pt"),
+    Case(
+        "a checkpoint that is a text", lambda f: (f / "a.pt").write_text("-"), "weights import FOLDER/a.pt", 5, "a.pt"
+    ),
+    Case("a checkpoint that would run a program", hostile_checkpoint, "weights import FOLDER/evil.pt", 5, "system"),
+    Case("an unknown name to pull", lambda _: None, "weights pull yolov9-x", 5, "yolov9-"),
+    Case(
+        "a recipe with a misspelt key",
+        lambda f: (f / "r.yaml").write_text("data: d.yaml\nepoch: 3\n"),
+        "train FOLDER/r.yaml",
+        2,
+        "did you mean 'epochs'",
+    ),
+    Case(
+        "a recipe without its data",
+        lambda f: (f / "r.yaml").write_text("data: d.yaml\n"),
+        "train FOLDER/r.yaml --output FOLDER/out",
+        2,
+        "d.yaml",
+    ),
+    Case(
+        "a model that does not exist",
+        lambda f: (f / "r.yaml").write_text("data: d\nmodel: yolo9-t\n"),
+        "train FOLDER/r.yaml",
+        2,
+        "did you mean 'yolov9-t'",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, tuple[int, str]]:
+    return {}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
+def test_a_mistake_is_explained(
+    case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str], told: dict[str, tuple[int, str]]
+) -> None:
+    case.arrange(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    code = main([word.replace("FOLDER", str(tmp_path)) for word in case.command.split()])
+    message = capfd.readouterr().err
+    told[case.mistake] = code, message.replace(str(tmp_path), "FOLDER").strip()
+    assert code == case.code
+    assert case.words in message
+    assert "Traceback" not in message
+    assert all(line.startswith("vidan: ") for line in message.splitlines())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before, "nothing is written or lost"
+    assert not Path("/tmp/hacked").exists()
+
+
+def test_the_page_of_errors_says_what_vidan_says(told: dict[str, tuple[int, str]]) -> None:
+    rows = ["| mistake | exit code | what vidan says |", "|---|---|---|"]
+    for case in CASES:
+        if case.mistake not in told:
+            pytest.skip("needs all the cases above")
+        code, message = told[case.mistake]
+        words = "<br>".join(line.removeprefix("vidan: ") for line in message.splitlines()).replace("|", "\\|")
+        rows.append(f"| {case.mistake} | {code} | {words} |")
+    page = "\n".join([HEAD, *rows]) + "\n"
+    if os.environ.get("VIDAN_WRITE_DOCS"):
+        DOCS.write_text(page)
+    assert DOCS.read_text() == page
