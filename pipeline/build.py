@@ -8,8 +8,7 @@ from pathlib import Path
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from vidan.detector import WeightsCard, read_card, resolve_weights
-from vidan.detector.yolo import YoloDetector, load_detector
+from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
 from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape
 from vidan.pipeline.config.schema import (
     DetectorConfig,

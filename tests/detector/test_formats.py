@@ -249,7 +249,7 @@ def test_backgrounds_are_thinned_evenly(tmp_path: Path, video: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: [", "cannot read data set file"),
+        ("classes: [", "is no valid YAML"),
         ("classes: []", "classes: "),
         ("classes: [a, a]", "class names must differ"),
         ("classes: [a]\ntrain: [{format: csv}]", "train.0: .*'csv'"),

@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_detections_reach_the_promised_precision() -> None:
     detector = load_detector(resolve_weights("demo"), confidence=0.001, nms_iou=0.7)
     metrics = evaluate_detector(detector, read_mot_video(CLIP, TRUTH, 1, 265))
-    print(f"\nAP50:95 {metrics.ap50_95:.3f}  AP50 {metrics.ap50:.3f}  AP75 {metrics.ap75:.3f}")  # noqa: T201
+    print(f"\nAP50:95 {metrics.ap50_95:.3f}  AP50 {metrics.ap50:.3f}  AP75 {metrics.ap75:.3f}")
     assert metrics.ap50 >= 0.92
     assert metrics.ap50_95 >= 0.45
 
@@ -57,7 +57,7 @@ def test_tracks_reach_the_promised_accuracy(run: Path) -> None:
         for stored in read_tracks(run / "tracks.parquet")
     ]
     metrics = evaluate_tracks({"campus": read_mot(TRUTH)}, {"campus": MotRows.from_tracks(frames)})
-    print(f"\n{metrics}")  # noqa: T201
+    print(f"\n{metrics}")
     assert metrics.mota >= 0.85
     assert metrics.idf1 >= 0.80
 
@@ -68,7 +68,7 @@ def test_crossings_are_those_of_the_true_trajectories(run: Path) -> None:
     assert len(lines) == 3
     counted = Counter(event.rule for event in read_events(run / "events.jsonl"))
     truth = {name: sum(true_crossings(path, line) for path in true_paths()) for name, line in lines.items()}
-    print(f"\ncounted {[counted[name] for name in lines]}, true {list(truth.values())}")  # noqa: T201
+    print(f"\ncounted {[counted[name] for name in lines]}, true {list(truth.values())}")
     assert min(truth.values()) >= 8
     for name in lines:
         assert abs(counted[name] - truth[name]) <= 1, name
