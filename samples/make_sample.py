@@ -1,6 +1,6 @@
 """Cuts the sample clip and its ground truth out of the PETS 2009 footage; README.md beside this file names the sources.
 
-    python samples/make_sample.py campus.avi gt.txt
+python samples/make_sample.py campus.avi gt.txt
 """
 
 from __future__ import annotations

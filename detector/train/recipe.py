@@ -21,40 +21,52 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("yolov9-t", description=f"Network: {', '.join(MODEL_NAMES)}.")
-    auxiliary: bool = Field(True, description="Train with the auxiliary branch (programmable gradient information).")
-    auxiliary_weight: float = Field(0.25, ge=0, description="Weight of the auxiliary head in the loss.")
+    model: str = Field(default="yolov9-t", description=f"Network: {', '.join(MODEL_NAMES)}.")
+    auxiliary: bool = Field(
+        default=True, description="Train with the auxiliary branch (programmable gradient information)."
+    )
+    auxiliary_weight: float = Field(default=0.25, ge=0, description="Weight of the auxiliary head in the loss.")
     data: Path = Field(description="Data set file, relative to the recipe.")
-    weights: Path | None = Field(None, description="Weights to start from (.safetensors); fresh ones without it.")
-    image_size: tuple[Positive, Positive] = Field((640, 640), description="Input height and width, multiples of 32.")
+    weights: Path | None = Field(
+        default=None, description="Weights to start from (.safetensors); fresh ones without it."
+    )
+    image_size: tuple[Positive, Positive] = Field(
+        default=(640, 640), description="Input height and width, multiples of 32."
+    )
     epochs: Positive = 500
-    batch: Positive = Field(16, description="Images per forward pass.")
-    nominal_batch: Positive = Field(64, description="Images per optimizer step; gradients are accumulated up to it.")
+    batch: Positive = Field(default=16, description="Images per forward pass.")
+    nominal_batch: Positive = Field(
+        default=64, description="Images per optimizer step; gradients are accumulated up to it."
+    )
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
-    final_factor: float = Field(0.01, gt=0, le=1, description="Last learning rate as a share of the first.")
+    learning_rate: float = Field(default=0.01, gt=0)
+    final_factor: float = Field(default=0.01, gt=0, le=1, description="Last learning rate as a share of the first.")
     schedule: Literal["linear", "cosine", "flat-cosine", "constant"] = "linear"
-    momentum: float = Field(0.937, ge=0, lt=1, description="Nesterov momentum of SGD, first beta of AdamW.")
-    weight_decay: float = Field(5e-4, ge=0)
-    warmup_epochs: float = Field(3.0, ge=0)
-    warmup_momentum: float = Field(0.8, ge=0, lt=1)
-    warmup_bias_rate: float = Field(0.1, ge=0, description="Learning rate of the biases at the first iteration.")
-    clip_norm: float = Field(10.0, gt=0, description="Largest norm of all gradients together.")
+    momentum: float = Field(default=0.937, ge=0, lt=1, description="Nesterov momentum of SGD, first beta of AdamW.")
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_epochs: float = Field(default=3.0, ge=0)
+    warmup_momentum: float = Field(default=0.8, ge=0, lt=1)
+    warmup_bias_rate: float = Field(
+        default=0.1, ge=0, description="Learning rate of the biases at the first iteration."
+    )
+    clip_norm: float = Field(default=10.0, gt=0, description="Largest norm of all gradients together.")
 
-    ema_decay: float = Field(0.9999, ge=0, lt=1)
-    ema_warmup_updates: float = Field(2000.0, gt=0, description="Updates until the average reaches 63 % of its decay.")
+    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
+    ema_warmup_updates: float = Field(
+        default=2000.0, gt=0, description="Updates until the average reaches 63 % of its decay."
+    )
     augmentation: Augmentation = Augmentation()
-    close_mosaic_epochs: int = Field(15, ge=0, description="Last epochs without mosaic and mixup.")
+    close_mosaic_epochs: int = Field(default=15, ge=0, description="Last epochs without mosaic and mixup.")
 
     seed: int = 0
-    workers: int = Field(2, ge=0, description="Processes that prepare images.")
-    device: str = Field("auto", description="auto, cpu or cuda:N.")
-    evaluate_every: int = Field(1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
-    patience: Positive = Field(100, description="Epochs without a better result until the run stops early.")
+    workers: int = Field(default=2, ge=0, description="Processes that prepare images.")
+    device: str = Field(default="auto", description="auto, cpu or cuda:N.")
+    evaluate_every: int = Field(default=1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
+    patience: Positive = Field(default=100, description="Epochs without a better result until the run stops early.")
 
-    licence: str = Field("unknown", description="Licence of the trained weights, as far as the data allow one.")
-    training_data: str = Field("", description="One sentence about the data for the weights card.")
+    licence: str = Field(default="unknown", description="Licence of the trained weights, as far as the data allow one.")
+    training_data: str = Field(default="", description="One sentence about the data for the weights card.")
 
     @field_validator("model")
     @classmethod

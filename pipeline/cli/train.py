@@ -27,8 +27,8 @@ def add_commands(
         "train",
         parents=[common],
         help="train a detector from a recipe",
-        description="Trains as a recipe says; configs/train holds examples. The run folder gets the recipe, metrics.csv, "
-        "a checkpoint after every epoch and the best weights so far, with a card of their origin.",
+        description="Trains as a recipe says; configs/train holds examples. The run folder gets the recipe, "
+        "metrics.csv, a checkpoint after every epoch and the best weights so far, with a card of their origin.",
     )
     train.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
     train.add_argument("--data", type=Path, metavar="FILE", help="data set file, instead of the recipe's")

@@ -39,7 +39,8 @@ def test_loss_and_gradients_through_the_network_equal_the_reference(
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()  # the reference took running statistics
-    answer = model(waves(*CASES[name]["image"], 2))
+    height, width = CASES[name]["image"]
+    answer = model(waves(height, width, 2))
     heads = answer if isinstance(answer, tuple) else (answer,)
     loss = detection_loss(heads, torch.tensor(CASES["targets"]))
     loss.total.backward()
