@@ -129,5 +129,6 @@ def _files(outcome: Outcome) -> Iterator[str]:
 
 
 def _shortest(path: Path) -> str:
-    """Relative to where the user is, if the path lies below."""
+    """Relative to where the user is, if the path lies below; without detours over `..`."""
+    path = path.resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
