@@ -47,11 +47,11 @@ def assign(
     if gt_boxes.shape[1] == 0:
         return Assignment(torch.zeros_like(boxes[..., 0], dtype=torch.bool), boxes, torch.zeros_like(scores))
     inside = _inside(points, gt_boxes) & gt_valid[..., None]  # [B,M,A]
-    overlaps = ciou(gt_boxes[:, :, None], boxes[:, None]).clamp(min=0) * inside
+    overlaps = ciou(gt_boxes[:, :, None], boxes[:, None]).clamp(min=0)  # [B,M,A], outside the objects too
     class_scores = scores.transpose(1, 2).gather(1, gt_classes[..., None].expand(-1, -1, scores.shape[1]))
-    metric = class_scores**ALPHA * overlaps**BETA * inside  # [B,M,A]
+    metric = class_scores**ALPHA * overlaps**BETA  # [B,M,A]
 
-    candidates = _top_candidates(metric) & inside
+    candidates = _top_candidates(metric * inside) & inside
     candidates = _resolve_conflicts(candidates, overlaps)
     positive = candidates.any(1)
     owner = candidates.to(torch.uint8).argmax(1)  # [B,A] row of the object

@@ -81,6 +81,19 @@ def test_assignment_equals_the_reference(pieces: dict[str, Tensor]) -> None:
     torch.testing.assert_close(wanted.boxes[counted], pieces["target_boxes"][counted])
 
 
+def test_an_anchor_wanted_by_two_goes_to_whom_its_box_fits_best_even_if_it_lies_outside() -> None:
+    points = torch.tensor([[10.0, 10.0], [60.0, 10.0]])
+    predicted = torch.tensor([[[30.0, 0.0, 50.0, 20.0], [56.0, 4.0, 64.0, 16.0]]])
+    wide, wider = [0.0, 0.0, 46.0, 20.0], [0.0, 0.0, 50.0, 20.0]
+    beside = [30.0, 0.0, 50.0, 20.0]  # fits the first anchor's box exactly, but does not contain the anchor
+    classes, valid = torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
+    wanted = assign(
+        torch.full((1, 2, 1), 0.5), predicted, points, classes, torch.tensor([[wide, wider, beside]]), valid
+    )
+    assert wanted.positive.tolist() == [[True, False]]
+    assert wanted.boxes[0, 0].tolist() == beside
+
+
 def test_complete_iou_and_its_gradient_equal_the_reference(pieces: dict[str, Tensor]) -> None:
     a, b = pieces["ciou_box_a"].double().requires_grad_(), pieces["ciou_box_b"].double()
     value = ciou(a, b)
