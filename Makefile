@@ -19,10 +19,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/pyright
 
 wheel: $(VENV)/.installed-dev
+	rm -rf build dist
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf build dist *.egg-info runs
+	rm -rf build dist *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

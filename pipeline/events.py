@@ -113,4 +113,4 @@ def from_record(record: Mapping[str, Any]) -> Event:
 
 def format_utc(utc: datetime) -> str:
     """ISO 8601 with milliseconds and Z, as it stands in every file vidan writes."""
-    return utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return utc.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

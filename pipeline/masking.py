@@ -8,7 +8,7 @@ MASK = "***"
 
 # The password reaches to the last @ of the word: cameras are given passwords with @ and / in them, unescaped, and
 # masking a little too much is the better mistake.
-_USERINFO = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/?#:@]*):[^\s'\"]*@", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*:/{1,2}[^\s/?#:@]*):[^\s'\"]*@", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"(?P<before>[?&;/](?:password|passwd|pass|pwd|token|secret|api_?key)=)[^\s&;#/'\"]+", re.IGNORECASE
 )

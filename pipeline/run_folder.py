@@ -97,4 +97,5 @@ def _remove_run(path: Path) -> None:
         raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
     for name in (*outputs, MANIFEST):
         if Path(name).name == name:
-            (path / name).unlink(missing_ok=True)
+            for leftover in ("", ".partial", ".tmp"):  # what a killed run leaves beside
+                (path / f"{name}{leftover}").unlink(missing_ok=True)

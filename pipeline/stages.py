@@ -25,6 +25,7 @@ class SourceHealth:
         corrupt: Packets or pictures that could not be decoded.
         repaired_pts: Presentation times that were missing or did not grow, and were repaired.
         duration_seconds: Playing time that the container promises, None when it says nothing.
+        end_seconds: When the last picture decoded so far ends, in stream seconds.
         problems: Sentences for people, each once: truncated file, corrupt packets, ...
         gaps: (start, end) in stream seconds where pictures are missing.
     """
@@ -35,6 +36,7 @@ class SourceHealth:
     corrupt: int = 0
     repaired_pts: int = 0
     duration_seconds: float | None = None
+    end_seconds: float | None = None
     problems: list[str] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
 

@@ -81,8 +81,9 @@ class ByteTracker:
             ValueError: If time does not grow.
         """
         tracklets = self._tracklets
+        patience = max(self._lost_after_seconds, 2 * self._step_seconds)  # a slow stream's own pace is no gap
         self._advance_to(pts_seconds)
-        ended = tracklets.expire_lost(pts_seconds - self._lost_after_seconds)
+        ended = tracklets.expire(lost=pts_seconds - self._lost_after_seconds, seen=pts_seconds - patience)
         confidence = detections.confidence
         high = detections[confidence >= self._high_confidence]
         low = detections[(confidence >= self._low_confidence) & (confidence < self._high_confidence)]
@@ -107,12 +108,15 @@ class ByteTracker:
         """Forgets everything; ids start from 1 again, and so may time."""
         self._tracklets = Tracklets(self._confirm_frames)
         self._now_seconds = -np.inf
+        self._step_seconds = 0.0
 
     def _advance_to(self, pts_seconds: float) -> None:
         if not pts_seconds > self._now_seconds:
             raise ValueError(f"time must grow from frame to frame: {pts_seconds} s came after {self._now_seconds} s")
+        if np.isfinite(self._now_seconds):
+            self._step_seconds = pts_seconds - self._now_seconds
         if len(self._tracklets):
-            self._tracklets.predict(pts_seconds - self._now_seconds)
+            self._tracklets.predict(self._step_seconds)
         self._now_seconds = pts_seconds
 
     def _associate(

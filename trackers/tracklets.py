@@ -105,9 +105,10 @@ class Tracklets:
         self._columns["state"][unseen & ~tentative] = State.LOST
         self._keep(~(unseen & tentative))
 
-    def expire_lost(self, before_seconds: float) -> tuple[int, ...]:
-        """Removes the lost tracklets that were last seen before this time: their ids, ascending."""
-        expired = (self._columns["state"] == State.LOST) & (self._columns["seen_seconds"] < before_seconds)
+    def expire(self, *, lost: float, seen: float) -> tuple[int, ...]:
+        """Removes the lost tracklets last seen before the one time, and the confirmed ones before the other."""
+        before = np.array([-np.inf, seen, lost])[self._columns["state"]]
+        expired = self._columns["seen_seconds"] < before
         ended = tuple(self._columns["track_id"][expired].tolist())
         self._keep(~expired)
         return ended

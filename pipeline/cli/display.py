@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ class Progress:
     def _picture(self) -> RenderableType:
         counts = Table.grid(padding=(0, 2))
         for (stream, rule), counter in sorted(self._counts.copy().items()):
-            counts.add_row(stream, rule, ", ".join(f"{what} {number}" for what, number in sorted(counter.items())))
+            counted = ", ".join(f"{what} {number}" for what, number in sorted(counter.items()))
+            counts.add_row(stream, Text(rule), Text(counted))
         return Group(self._bars, counts)
 
 
@@ -81,10 +83,12 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
-    if outcome.summary.counts:
-        console.print(_counts_table(outcome.summary))
-    for line in [*_account(outcome.manifest), "", *_files(outcome)]:
-        console.print(line, soft_wrap=True, markup=False)
+    with console.capture() as captured:  # rich ends the process where a pipe is broken; `main` knows better
+        if outcome.summary.counts:
+            console.print(_counts_table(outcome.summary))
+        for line in [*_account(outcome.manifest), "", *_files(outcome)]:
+            console.print(line, soft_wrap=True, markup=False)
+    sys.stdout.write(captured.get())
 
 
 def _counts_table(summary: Summary) -> Table:
@@ -98,11 +102,11 @@ def _counts_table(summary: Summary) -> Table:
         table.add_column(title, justify="right" if title == "count" else "left")
     for (stream, rule, direction), by_class in counts.items():
         classes = ", ".join(f"{label} {number}" for label, number in by_class.items() if number)
-        table.add_row(stream, rule, direction, str(by_class.total()), classes)
+        table.add_row(stream, Text(rule), Text(direction), str(by_class.total()), Text(classes))
     for info, kind, number in summary.alerts:
-        table.add_row(info.stream, info.name, kind.value.replace("_", " "), str(number), "")
+        table.add_row(info.stream, Text(info.name), kind.value.replace("_", " "), str(number), "")
     for (stream, rule), dwell in stays.items():
-        table.add_row(stream, rule, "stays", str(len(dwell.seconds)), f"{dwell.mean:.1f} s on average")
+        table.add_row(stream, Text(rule), "stays", str(len(dwell.seconds)), f"{dwell.mean:.1f} s on average")
     return table
 
 

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 
 from vidan.pipeline.cli import learn, run, train
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
+from vidan.pipeline.masking import mask_url_password
 
 _logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `vidan` with these arguments, by default those of the process, and gives its exit code."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the caller has closed it (`>&-`)
+    sys.stderr = sys.stderr or open(os.devnull, "w")
     options = _parser().parse_args(arguments)
     _quiet_libraries(options.verbose)
     try:
@@ -67,7 +70,7 @@ def _explain(error: Exception, verbose: bool) -> int:
     if code == EXIT_INTERNAL:
         _logger.critical("internal error, please report it", exc_info=error)
         return code
-    _say(str(error))
+    _say(mask_url_password(str(error)))
     if verbose:
         _logger.info("where it happened:", exc_info=error)
     return code

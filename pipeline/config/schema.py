@@ -160,7 +160,7 @@ SourceConfig: TypeAlias = Annotated[VideoSourceConfig | ImagesSourceConfig, Fiel
 
 
 def _source_of_path(value: Any) -> Any:
-    return {"type": "video", "path": value} if isinstance(value, str) else value
+    return {"type": "video", "path": value} if isinstance(value, str | list) else value
 
 
 class StreamConfig(Model):
@@ -169,8 +169,10 @@ class StreamConfig(Model):
     name: StreamName
     """Unique name; files are named after it, so letters, digits, - and _ only."""
 
-    source: Annotated[SourceConfig, BeforeValidator(_source_of_path, json_schema_input_type=str | SourceConfig)]
-    """Where the pictures come from; a bare path stands for `{type: video, path: ...}`."""
+    source: Annotated[
+        SourceConfig, BeforeValidator(_source_of_path, json_schema_input_type=str | list[str] | SourceConfig)
+    ]
+    """Where the pictures come from; a bare path, or a list of them, stands for `{type: video, path: ...}`."""
 
     rules: UniqueLabels | None = None
     """Names of the rules that watch this stream, [] for none; null: all of them."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 
 from vidan.detector import Detections, Detector
 from vidan.pipeline.engine.batcher import Batcher
@@ -128,6 +129,8 @@ class Engine:
             stream = self._streams[reader.name]
             stream.record.dropped = reader.dropped
             stream.error = reader.error
+            if reader.finished and stream.last is not None and stream.record.health.end_seconds is not None:
+                stream.record.seconds = stream.record.health.end_seconds
             if stream.error is not None:
                 stream.record.health.problems.append(str(stream.error))
             self._times.add("decode", reader.busy_seconds)
@@ -137,7 +140,8 @@ def _note_frame(stream: Stream, frame: Frame) -> None:
     """Counts a frame. One of another size is analysed all the same: rules keep their pixels, and the record says so."""
     record, stamp = stream.record, frame.stamp
     if stream.last is None:
-        record.height, record.width, record.start_utc = frame.height, frame.width, stamp.utc
+        record.height, record.width = frame.height, frame.width
+        record.start_utc = stamp.utc and stamp.utc - timedelta(seconds=stamp.pts_seconds)
         record.seconds = stamp.pts_seconds
     else:
         # The end of a frame is not known before the next one: as long after it as it came after the one before.

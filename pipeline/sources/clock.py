@@ -84,6 +84,11 @@ class StreamClock:
         self._end = seconds + (float(duration * self._time_base) if known else self._frame_seconds)
         return seconds
 
+    @property
+    def end_seconds(self) -> float:
+        """When the last picture so far ends."""
+        return self._end
+
     def skip(self, seconds: float) -> None:
         """Pictures are missing for so long: a gap, after which the next file begins."""
         self.gaps.append((self._end, self._end + seconds))

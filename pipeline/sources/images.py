@@ -115,12 +115,14 @@ class ImageFolderSource:
             seconds = index / self._fps
             if not self._thinning.keeps(index, seconds):
                 self._health.decoded += 1
+                self._health.end_seconds = (index + 1) / self._fps
                 continue
             image = _read_rgb(file)
             if image is None:
                 self._note_unreadable(index)
                 continue
             self._health.decoded += 1
+            self._health.end_seconds = (index + 1) / self._fps
             stamp = Stamp(self._name, index, seconds, self._clock.utc(seconds))
             yield Frame.from_array(stamp, self._sized(image, file))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vidan.pipeline.errors import SourceError
+from vidan.pipeline.masking import mask_url_password
 
 
 def natural_key(path: Path) -> tuple[tuple[int, str], ...]:
@@ -24,6 +25,9 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
         SourceError: If a name does not exist or a glob matches nothing.
     """
     named = [paths] if isinstance(paths, str | Path) else list(paths)
+    if urls := [str(name) for name in named if "://" in str(name)]:
+        url = mask_url_password(urls[0])
+        raise SourceError(f"{url} is a URL: only files can be read; name a file, a folder or a pattern")
     found = [match for name in named for match in _matches(Path(name))]
     if not found:
         raise SourceError("no file is named: give at least one path")

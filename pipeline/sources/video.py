@@ -144,6 +144,7 @@ class VideoSource:
             self._health.decoded += 1
             self._health.corrupt = corrupt_before + recording.corrupt
             self._health.repaired_pts = self._clock.repaired
+            self._health.end_seconds = self._clock.end_seconds
             if after_loss and first_damage is None:
                 first_damage = seconds
             orientation = orientation or Orientation.of(frame)
