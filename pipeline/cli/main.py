@@ -17,8 +17,9 @@ _logger = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `vidan` with these arguments, by default those of the process, and gives its exit code."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the caller has closed it (`>&-`)
-    sys.stderr = sys.stderr or open(os.devnull, "w")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller has closed it (`>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open as long as the process)
     options = _parser().parse_args(arguments)
     _quiet_libraries(options.verbose)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -48,21 +49,22 @@ def test_a_detection_belongs_to_the_frame_it_was_made_from(fake_source, detector
 
 
 def test_detecting_goes_on_while_the_batch_before_is_told(fake_source, detector, list_sink) -> None:
-    nap = 0.03
+    second_batch_began = threading.Event()
 
-    class SlowSink(list_sink):
-        def write(self, result) -> None:
-            time.sleep(nap)
-            super().write(result)
-
-    class SlowDetector(type(detector)):
+    class WatchedDetector(type(detector)):
         def detect(self, images):
-            time.sleep(nap * len(images))
+            if self.batches:
+                second_batch_began.set()
             return super().detect(images)
 
-    began = time.monotonic()
-    Engine(_streams([fake_source("a", 20)]), SlowDetector(), _lane, [SlowSink()], batch=2).run()
-    assert time.monotonic() - began < 1.6 * 20 * nap  # one after the other it would be 2.0
+    class WaitingSink(list_sink):
+        def write(self, result) -> None:
+            assert second_batch_began.wait(20), "the detector waits until the first batch is told"
+            super().write(result)
+
+    sink = WaitingSink()
+    Engine(_streams([fake_source("a", 20)]), WatchedDetector(), _lane, [sink], batch=2).run()
+    assert len(sink.seen) == 20
 
 
 def test_one_broken_stream_ends_alone(fake_source, detector, list_sink) -> None:
