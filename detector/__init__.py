@@ -8,11 +8,12 @@ from vidan.detector.boxes import (
     xyxy_to_xywh,
 )
 from vidan.detector.detections import Detections, Detector, ImageLike, Picture
-from vidan.detector.errors import WeightsError
+from vidan.detector.errors import DeviceError, WeightsError
 from vidan.detector.letterbox import Letterbox
 from vidan.detector.weights.checkpoint import WeightsCard, load_model, read_card, save_weights
+from vidan.detector.weights.checksum import file_sha256
 from vidan.detector.weights.official import import_weights
-from vidan.detector.weights.registry import PUBLISHED, PublishedWeights, fetched_path
+from vidan.detector.weights.registry import PUBLISHED, PublishedWeights, download_record, fetched_path
 from vidan.detector.weights.registry import pull as pull_weights
 from vidan.detector.weights.registry import resolve as resolve_weights
 from vidan.detector.yolo import YoloDetector, load_detector
@@ -21,6 +22,7 @@ __all__ = [
     "PUBLISHED",
     "Detections",
     "Detector",
+    "DeviceError",
     "ImageLike",
     "Letterbox",
     "Picture",
@@ -30,7 +32,9 @@ __all__ = [
     "YoloDetector",
     "box_iou",
     "cxcywh_to_xyxy",
+    "download_record",
     "fetched_path",
+    "file_sha256",
     "import_weights",
     "load_detector",
     "load_model",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import difflib
-import hashlib
 import re
 import sys
 from collections.abc import Sequence
@@ -14,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from vidan.detector.detections import Detections, ImageLike
+from vidan.detector.errors import near_miss
 from vidan.detector.letterbox import Letterbox
 from vidan.detector.nms import NmsOptions
 from vidan.detector.runtimes.base import Runtime
 from vidan.detector.weights.checkpoint import WeightsCard, read_card
+from vidan.detector.weights.checksum import file_sha256
 
 STRIDE = 32
 """Pixels per cell of the coarsest map: sides of a network's input are multiples of it."""
@@ -118,7 +118,7 @@ def load_detector(
         threads: For a network on the CPU; None for all cores.
 
     Raises:
-        ValueError: If the runtime, device, precision, size or a class is not to be had.
+        ValueError: If the runtime, size or a class is not to be had; `DeviceError` for the device or its precision.
         WeightsError: If the weights cannot be used.
     """
     card = read_card(weights)
@@ -129,8 +129,7 @@ def load_detector(
         classes=None if classes is None else _class_ids(classes, card.classes),
     )
     size = _checked_size(image_size if image_size is not None else card.image_size)
-    with weights.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(weights)
 
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"unknown device {device!r}; there are auto, cpu, cuda and cuda:N")
@@ -177,9 +176,9 @@ def _gpu_is_usable() -> bool:
 def _class_ids(names: Sequence[str], known: tuple[str, ...]) -> tuple[int, ...]:
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"class {name!r} is unknown to these weights; {hint}They know: {', '.join(known)}")
+            raise ValueError(
+                f"class {name!r} is unknown to these weights; {near_miss(name, known)}They know: {', '.join(known)}"
+            )
     return tuple(known.index(name) for name in names)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import shapely
-from shapely import MultiPolygon, Polygon
+from shapely import LineString, MultiPolygon, Polygon
 
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
 from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape
@@ -147,6 +147,18 @@ def rules_of(config: RunConfig, stream: str) -> dict[str, RuleConfig]:
     return {name: rule for name, rule in config.rules.items() if wanted is None or name in wanted}
 
 
+def warn_of_unseen_rules(config: RunConfig, stream: str, width: int, height: int) -> list[str]:
+    """A sentence for each rule of a stream that lies wholly outside its pictures, where nothing can ever be seen."""
+    picture = shapely.box(0, 0, width, height)
+    shapes = {name: _shape(rule.in_pixels(width, height)) for name, rule in rules_of(config, stream).items()}
+    return [
+        f"rule {name} lies wholly outside the picture of {width}×{height} pixels, so it counts nothing: "
+        "check its coordinates"
+        for name, shape in shapes.items()
+        if not shape.intersects(picture)
+    ]
+
+
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
     tracker = config.tracker
     groups = {
@@ -195,6 +207,10 @@ def _build_rule(name: str, rule: RuleConfig, config: RunConfig, class_names: Seq
                 loiter_after=rule.loiter and rule.loiter.after,
                 capacity_max=None if rule.capacity is None else rule.capacity.max,
             )
+
+
+def _shape(rule: RuleConfig) -> LineString | Polygon | MultiPolygon:
+    return LineString(rule.points) if isinstance(rule, LineConfig) else _area(rule)
 
 
 def _area(zone: ZoneConfig) -> Polygon | MultiPolygon:

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 GRID = 1 / 1024
-"""Pixels; exact for pictures and boxes within 32768 pixels."""
+"""Pixels; exact as long as no coordinate lies beyond `REACH`."""
+
+REACH = 32768
+"""Pixels in each direction."""
 
 Anchor: TypeAlias = Literal[
     "bottom_center",

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,12 +18,13 @@ from vidan.pipeline.build import (
     describe_rules,
     find_weights,
     lane_maker,
+    warn_of_unseen_rules,
 )
 from vidan.pipeline.config.load import Loaded, load_config
-from vidan.pipeline.config.schema import DetectorConfig, RunConfig, StreamConfig
+from vidan.pipeline.config.schema import DetectorConfig, RunConfig
 from vidan.pipeline.engine.run import Engine, Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file
+from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file, hash_files
 from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
@@ -31,6 +33,7 @@ from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import JsonlSink, read_events
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
+from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.stages import Sink
 from vidan.pipeline.telemetry import StageTimes
 
@@ -76,7 +79,7 @@ def run_job(
         SinkError: If an output cannot be written; the others are completed.
     """
     config = loaded.config
-    streams = open_streams(config.streams)
+    streams = open_streams(config)
     detector = build_detector(config.detector)
     folder = RunFolder.create(Path(config.output.folder), overwrite=overwrite)
     manifest = Manifest(
@@ -137,22 +140,23 @@ def read_config(path: Path) -> Loaded[RunConfig]:
         raise
 
 
-def open_streams(configs: Sequence[StreamConfig]) -> list[Stream]:
-    """All streams, opened.
+def open_streams(config: RunConfig) -> list[Stream]:
+    """All streams, opened; their accounts name the rules that can count nothing.
 
     Raises:
         SourceError: If some cannot be opened: one line for each of them.
     """
     streams: list[Stream] = []
     problems: list[str] = []
-    for config in configs:
+    for wanted in config.streams:
         try:
-            source = build_source(config)
+            source = build_source(wanted)
         except SourceError as error:
-            problems.append(f"stream {config.name}: {error}")
+            problems.append(f"stream {wanted.name}: {error}")
         else:
-            named = config.source.path if isinstance(config.source.path, str) else ", ".join(config.source.path)
-            streams.append(Stream(source, StreamRecord(config.name, mask_url_password(named), source.health)))
+            source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
+            named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
+            streams.append(Stream(source, StreamRecord(wanted.name, mask_url_password(named), source.health)))
     if problems:
         for stream in streams:
             stream.source.close()
@@ -166,23 +170,32 @@ def _accounted(manifest: Manifest, folder: RunFolder) -> Iterator[None]:
     manifest.write(folder.manifest)
     try:
         yield
+        manifest.write(folder.manifest)
     except BaseException as error:
         status = RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED
         manifest.finish(status, str(error) or type(error).__name__)
-        with suppress(SinkError):  # the disk may be full, and the first error is the one to tell
-            manifest.write(folder.manifest)
+        with suppress(SinkError):  # the first error is the one to tell
+            try:
+                manifest.write(folder.manifest)
+            except SinkError:  # the disk is full
+                manifest.write_over(folder.manifest)
         raise
-    manifest.write(folder.manifest)
 
 
 def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading.Thread:
-    """Fills in the hashes of all video files, beside the run: terabytes take their time."""
-    files = [Path(file["path"]) for stream in streams for file in stream.source.describe().get("files", ())]
+    """Fills in the hashes of all videos and folders of pictures, beside the run: terabytes take their time."""
+    inputs: dict[str, Callable[[], str]] = {}
+    for stream in streams:
+        if isinstance(stream.source, ImageFolderSource):
+            inputs[stream.record.source] = partial(hash_files, stream.source.files)
+        else:
+            files = stream.source.describe()["files"]
+            inputs |= {file["path"]: partial(hash_file, Path(file["path"])) for file in files}
 
     def fill_in() -> None:
-        for file in files:
+        for name, hash_input in inputs.items():
             with suppress(OSError):  # a file that is gone by now has no hash; its stream tells about it
-                hashes[str(file)] = hash_file(file)
+                hashes[name] = hash_input()
 
     thread = threading.Thread(target=fill_in, name="hash-inputs", daemon=True)
     thread.start()

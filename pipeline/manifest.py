@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
@@ -89,7 +91,7 @@ class Manifest:
         config: The effective config as plain values, secrets masked.
         config_sha256: Of the config text as it stood in the file.
         detector: What detects: model, runtime, device, precision, image size, class names, weights and their hash.
-        inputs: SHA-256 per input file.
+        inputs: SHA-256 per video file, and one per folder of pictures (see `hash_files`).
         streams: One record per stream.
         stage_seconds: CPU or device seconds per stage.
         outputs: Files of the run, relative to its folder.
@@ -144,16 +146,31 @@ class Manifest:
         Raises:
             SinkError: If it cannot be written; the former file stays.
         """
-        text = json.dumps(self.to_record(), ensure_ascii=False, indent=2)
         draft = path.with_name(path.name + ".tmp")
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            _write_through(draft, "wb", self._to_bytes())
             draft.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise cannot_write("the manifest", path, error) from error
+
+    def write_over(self, path: Path) -> None:
+        """Writes run.json over itself, which a full disk allows: without indentation it is shorter than it was.
+
+        Raises:
+            SinkError: If it is longer all the same, or cannot be written.
+        """
+        data = self._to_bytes(indent=None)
+        try:
+            if len(data) > path.stat().st_size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_through(path, "r+b", data)
+        except OSError as error:
+            raise cannot_write("the manifest", path, error) from error
+
+    def _to_bytes(self, indent: int | None = 2) -> bytes:
+        return json.dumps(self.to_record(), ensure_ascii=False, indent=indent).encode() + b"\n"
 
 
 def vidan_version() -> str:
@@ -185,6 +202,24 @@ def hash_file(path: Path) -> str:
 def hash_text(text: str) -> str:
     """SHA-256 of a text in UTF-8 as 64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """One SHA-256 of the names and bytes of many files in their order: that of what `sha256sum` prints in their folder.
+
+    Raises:
+        OSError: If one of them cannot be read.
+    """
+    return hash_text("".join(f"{hash_file(path)}  {path.name}\n" for path in paths))
+
+
+def _write_through(path: Path, mode: Literal["wb", "r+b"], data: bytes) -> None:
+    """Writes the whole content of a file, and waits until the disk has it."""
+    with path.open(mode) as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _version(package: str) -> str | None:

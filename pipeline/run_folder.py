@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -74,11 +75,18 @@ class RunFolder:
 
 
 def _claim(path: Path) -> bool:
-    """Makes the folder and says True; False if something is there, other than an empty folder."""
-    try:
+    """Makes the folder and says True; False if something is there, other than an empty folder.
+
+    It is taken with its manifest, which only one of several runs can create.
+    """
+    with suppress(FileExistsError):
         path.mkdir()
+    if not path.is_dir() or any(path.iterdir()):
+        return False
+    try:
+        (path / MANIFEST).touch(exist_ok=False)
     except FileExistsError:
-        return path.is_dir() and not any(path.iterdir())
+        return False
     return True
 
 

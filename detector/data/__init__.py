@@ -1,0 +1,1 @@
+"""Data sets: annotation files of several formats, read into samples and varied for training."""

@@ -1,7 +1,8 @@
 """Augmentation of labeled pictures: mosaic, affine, mixup, colour and flips.
 
 Functions of a `LabeledImage` and a random generator; the input is never written to. Order and numbers are those of
-the YOLOv9 recipe (arXiv 2402.13616, appendix); mosaic is from YOLOv4 (arXiv 2004.10934), mixup from arXiv 1710.09412.
+the YOLOv9 recipe (arXiv 2402.13616, appendix) without copy-paste, which needs masks of objects; mosaic is from YOLOv4
+(arXiv 2004.10934), mixup from arXiv 1710.09412.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def load_dataset(path: Path, split: Literal["train", "val"]) -> tuple[list[Sampl
         description = DatasetFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DataError(f"{path}: the data set file cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the data set file is no valid YAML ({error})") from error
     except ValidationError as error:
         problems = (

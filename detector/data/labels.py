@@ -68,7 +68,7 @@ def read_coco(
         DataError: If the file is not of that format, or a class name is not among its categories.
     """
     try:
-        content: dict[str, Any] = json.loads(annotations.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(_read_text(annotations))
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         names = tuple(class_names or (categories[number] for number in sorted(categories)))
         if unknown := set(names) - set(categories.values()):
@@ -79,7 +79,7 @@ def read_coco(
         rows: dict[int, list[tuple[float, ...]]] = defaultdict(list)
         for entry in content["annotations"]:
             if entry["category_id"] in class_of:
-                row = (class_of[entry["category_id"]], entry.get("iscrowd", 0), *entry["bbox"])
+                row = (class_of[entry["category_id"]], entry.get("iscrowd", 0), *_coco_box(annotations, entry))
                 rows[entry["image_id"]].append(row)
         samples = []
         for entry in content["images"]:
@@ -87,7 +87,7 @@ def read_coco(
             size = (int(entry["height"]), int(entry["width"]))
             xyxy = xywh_to_xyxy(table[:, 2:])
             samples.append(_sample(images / entry["file_name"], size, xyxy, table[:, 0], table[:, 1] != 0))
-    except (OSError, json.JSONDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise DataError(f"cannot read {annotations}: {error}") from error
     except (KeyError, TypeError) as error:
         raise DataError(f"{annotations} is not a COCO instances file: {error!r} is missing or wrong") from error
@@ -104,15 +104,11 @@ def read_mot_video(video: Path, labels: Path, first: int, last: int) -> list[Sam
         DataError: If the video cannot be opened, or a row is wrong (file and line).
     """
     rows: dict[int, list[tuple[float, ...]]] = defaultdict(list)
-    try:
-        with labels.open(newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.reader(file), 1):
-                try:
-                    rows[int(row[0])].append(tuple(float(row[column]) for column in range(2, 7)))
-                except (ValueError, IndexError) as error:
-                    raise DataError(f"{labels}:{number}: not frame,id,x,y,w,h,confidence: {','.join(row)}") from error
-    except OSError as error:
-        raise DataError(f"cannot read {labels}: {error}") from error
+    for number, row in enumerate(csv.reader(_read_text(labels).splitlines()), 1):
+        try:
+            rows[int(row[0])].append(tuple(float(row[column]) for column in range(2, 7)))
+        except (ValueError, IndexError) as error:
+            raise DataError(f"{labels}:{number}: not frame,id,x,y,w,h,confidence: {','.join(row)}") from error
     size = video_size(video)
     samples = []
     for frame in range(first, last + 1):
@@ -120,6 +116,26 @@ def read_mot_video(video: Path, labels: Path, first: int, last: int) -> list[Sam
         source = VideoFrame(video, frame - 1)
         samples.append(_sample(source, size, xywh_to_xyxy(table[:, :4]), np.zeros(len(table)), table[:, 4] == 0))
     return samples
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 text, which labels must be") from error
+
+
+def _coco_box(annotations: Path, entry: dict[str, Any]) -> tuple[float, ...]:
+    """Left, top, width, height of an object in pixels."""
+    try:
+        left, top, width, height = map(float, entry["bbox"])
+    except (TypeError, ValueError) as error:
+        told = f"bbox must be left, top, width, height; got {entry['bbox']}"
+        raise DataError(f"{annotations}: annotation {entry.get('id')}: {told}") from error
+    return left, top, width, height
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -153,8 +169,9 @@ def _picture_size(path: Path) -> tuple[int, int]:
 def _read_label_file(path: Path, class_names: Sequence[str] | None, problems: list[str]) -> NDArray[np.float64]:
     """(M, 5) class, left, top, right, bottom as fractions; what is wrong is added to ``problems``."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = _read_text(path).splitlines() if path.exists() else []
+    except DataError as error:
+        problems.append(str(error))
         lines = []
     numbered = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     polygons = any(len(values) > 6 for _, values in numbered)

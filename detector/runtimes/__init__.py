@@ -1,0 +1,1 @@
+"""What computes a network: OpenVINO on CPUs, PyTorch on GPUs and as the reference."""

@@ -39,7 +39,8 @@ def decode_candidates(
     distances = np.einsum("sbn,b->sn", bins, np.arange(bins.shape[1], dtype=np.float32)) / bins.sum(axis=1)
     top_left, bottom_right = points - distances[:2], points + distances[2:]
     boxes = np.concatenate(((top_left + bottom_right) / 2, bottom_right - top_left)) * strides
-    scores = 1 / (1 + np.exp(-class_logits))
+    with np.errstate(over="ignore"):  # an infinite exponential is a score of 0
+        scores = 1 / (1 + np.exp(-class_logits))
     return np.concatenate((boxes, scores))
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import shutil
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import openvino
 
+from vidan.detector.errors import WeightsError
+from vidan.detector.weights.checksum import file_sha256
 from vidan.detector.weights.registry import cache_folder
 
 logger = logging.getLogger(__name__)
@@ -32,17 +33,24 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
     Raises:
         WeightsError: If the weights cannot be used.
     """
-    folder = cache_folder() / "openvino" / _key(sha256)
-    if _intact(folder):
-        return core.read_model(folder / "graph.xml")
+    try:
+        folder = cache_folder() / "openvino" / _key(sha256)
+    except WeightsError as error:
+        logger.warning("the converted network cannot be kept: %s", error)
+        return _convert(weights)
+    if kept := _kept(folder, core):
+        return kept
     logger.info("converting %s for OpenVINO; this happens once", weights.name)
     graph = _convert(weights)
+    problem: Exception | None = None
     try:
         _keep(graph, folder)
-    except OSError as error:
-        logger.warning("the converted network could not be kept in %s (%s); set VIDAN_HOME", folder, error.strerror)
-        return graph
-    return core.read_model(folder / "graph.xml")  # what later runs read: the first answers with the same bits
+    except (OSError, RuntimeError) as error:  # OpenVINO tells of a full disk by a RuntimeError
+        problem = error
+    if kept := _kept(folder, core):
+        return kept  # what later runs read: the first answers with the same bits
+    logger.warning("the converted network could not be kept in %s (%s); set VIDAN_HOME", folder, problem)
+    return graph
 
 
 def _key(sha256: str) -> str:
@@ -78,23 +86,28 @@ def _keep(graph: openvino.Model, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as scratch:
         draft = Path(scratch) / folder.name
         openvino.save_model(graph, draft / "graph.xml", compress_to_fp16=False)
-        (draft / "sha256").write_text(_digest(draft))
+        (draft / "sha256").write_bytes(_digest(draft))
         if _intact(folder):
             return  # another run was faster, and may be reading it
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.replace(folder, Path(scratch) / "harmed")
         os.replace(draft, folder)
+
+
+def _kept(folder: Path, core: openvino.Core) -> openvino.Model | None:
+    """The graph in the cache; None if it is not there or not whole, or another run moves it at this moment."""
+    with suppress(OSError, RuntimeError):
+        if _intact(folder):
+            return core.read_model(folder / "graph.xml")
+    return None
 
 
 def _intact(folder: Path) -> bool:
     try:
-        return (folder / "sha256").read_text() == _digest(folder)
+        return (folder / "sha256").read_bytes() == _digest(folder)
     except OSError:
         return False
 
 
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in ("graph.xml", "graph.bin"):
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+def _digest(folder: Path) -> bytes:
+    return "\n".join(file_sha256(folder / name) for name in ("graph.xml", "graph.bin")).encode()

@@ -14,12 +14,15 @@ import openvino
 from numpy.typing import NDArray
 
 from vidan.detector.detections import Detections
+from vidan.detector.errors import DeviceError
 from vidan.detector.nms import NmsOptions, suppress
 from vidan.detector.runtimes.decode import decode_candidates
 from vidan.detector.runtimes.openvino_graph import load_graph
 from vidan.detector.weights.checkpoint import read_card
 
 MAX_STREAMS = 4
+MAX_NETWORKS = 4
+"""Compiled for so many sizes of pictures at once; each holds the weights anew."""
 
 
 class OpenVinoRuntime:
@@ -37,7 +40,7 @@ class OpenVinoRuntime:
         threads: For the network; None for as many as this process may use.
 
     Raises:
-        ValueError: If the CPU does not have that precision.
+        DeviceError: If the CPU does not have that precision.
         WeightsError: If the weights cannot be used.
     """
 
@@ -90,9 +93,11 @@ class OpenVinoRuntime:
         return suppress(prediction, options)
 
     def _network(self, size: tuple[int, int]) -> _Network:
-        if size not in self._networks:
-            self._networks[size] = self._compile(size)
-        return self._networks[size]
+        network = self._networks.pop(size, None) or self._compile(size)
+        self._networks[size] = network  # the first one is the one that was not used for longest
+        if len(self._networks) > MAX_NETWORKS:
+            del self._networks[next(iter(self._networks))]
+        return network
 
     def _compile(self, size: tuple[int, int]) -> _Network:
         self._graph.reshape([1, *size, 3])
@@ -117,9 +122,8 @@ class _Running:
 
 
 def _compile_options(precision: str, threads: int | None) -> dict[str, object]:
-    cores = threads or os.cpu_count() or 1
     options: dict[str, object] = {
-        "NUM_STREAMS": min(cores, MAX_STREAMS),
+        "NUM_STREAMS": min(threads or _cores(), MAX_STREAMS),
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         # Decoder, encoder and other runs want these cores too; a pinned thread could not step aside.
         "ENABLE_CPU_PINNING": False,
@@ -127,10 +131,15 @@ def _compile_options(precision: str, threads: int | None) -> dict[str, object]:
     return options if threads is None else options | {"INFERENCE_NUM_THREADS": threads}
 
 
+def _cores() -> int:
+    """How many this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _precision(wanted: str, capabilities: list[str]) -> str:
     available = ["fp32", "bf16"] if "BF16" in capabilities else ["fp32"]
     if wanted == "auto":
         return available[-1]
     if wanted not in available:
-        raise ValueError(f"precision {wanted}: OpenVINO on this CPU computes in {' or '.join(available)}; use auto")
+        raise DeviceError(f"precision {wanted}: OpenVINO on this CPU computes in {' or '.join(available)}; use auto")
     return wanted

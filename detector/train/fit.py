@@ -11,25 +11,31 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import shutil
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from vidan.detector.data.dataset import DetectionDataset
 from vidan.detector.data.formats import load_dataset
-from vidan.detector.data.samples import Sample
+from vidan.detector.data.samples import DataError, Sample
 from vidan.detector.errors import WeightsError
 from vidan.detector.evaluate import DetectionMetrics, evaluate_detector
+from vidan.detector.runtimes.torch_runtime import find_device
 from vidan.detector.train.loop import EpochLosses, StepCallback, Trainer
 from vidan.detector.train.recipe import Recipe
+from vidan.detector.weights.atomic import write_atomically
 from vidan.detector.weights.checkpoint import WeightsCard, load_state, save_weights
 from vidan.detector.yolo import load_detector
 
 BOX_OVERLAP, LOWEST_CONFIDENCE = 0.7, 0.001  # NMS as COCO results are usually made
 _COLUMNS = ("epoch", "box", "cls", "dfl", "learning_rate", "seconds", "ap50_95", "ap50", "ap75")
+
+FREE_KEYS = frozenset({"data", "device", "epochs", "evaluate_every", "patience", "weights", "workers"})
+"""Of the recipe, what may change when a run is resumed: where things lie, how long to go on, what does the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,21 @@ def fit(
         The best weights.
 
     Raises:
-        DataError: If the data set cannot be read.
-        WeightsError: If the weights to start from or the checkpoint do not fit, or there is nothing to resume.
+        DataError: If the data set cannot be read, or has no object to evaluate by.
+        DeviceError: If there is no such GPU.
+        WeightsError: If the weights to start from or the checkpoint do not fit, there is nothing to resume, or the run
+            was made with another recipe.
         FileExistsError: If `output` holds a run already and is not to be resumed.
+        OSError: If `output` cannot be written.
     """
+    device = _device(recipe.device)
     train_samples, classes = load_dataset(recipe.data, "train")
     val_samples, _ = load_dataset(recipe.data, "val")
+    if all(sample.ignored.all() for sample in val_samples):
+        raise DataError(f"{recipe.data}: the pictures for 'val' show no object, so nothing tells which epoch is best")
     folder = _RunFolder(output, recipe, classes, resume)
     dataset = DetectionDataset(train_samples, recipe.image_size, recipe.augmentation, recipe.seed)
-    trainer = Trainer(recipe, dataset, len(classes), _device(recipe.device), on_step)
+    trainer = Trainer(recipe, dataset, len(classes), device, on_step)
     if resume:
         folder.resume(trainer)
     elif recipe.weights is not None:
@@ -107,8 +119,9 @@ class _RunFolder:
             raise WeightsError(f"{path}: nothing to resume, there is no {self.checkpoint.name}; train without --resume")
         if not resume and self.checkpoint.exists():
             raise FileExistsError(f"{path}: holds a training run already; go on with --resume, or name another folder")
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "recipe.json").write_text(text + "\n", encoding="utf-8")
+        if resume:
+            _check_same(recipe, path / "recipe.json")
+        write_atomically(path / "recipe.json", f"{text}\n".encode())
 
     def resume(self, trainer: Trainer) -> None:
         """Takes the trainer back to the checkpoint, and the table to the rows written before it."""
@@ -116,7 +129,7 @@ class _RunFolder:
             trainer.resume(self.checkpoint)
         except (RuntimeError, KeyError, ValueError) as error:
             raise WeightsError(
-                f"{self.checkpoint}: does not fit this recipe, or is damaged; resume with the recipe it was made with"
+                f"{self.checkpoint}: does not fit the classes of the data set, or is damaged; train without --resume"
             ) from error
         rows = [row for row in self._rows() if int(row["epoch"]) <= trainer.epoch]
         self._write_rows(rows)
@@ -145,13 +158,14 @@ class _RunFolder:
         if (score := _score(metrics.ap50_95, metrics.ap50)) <= self._best_score:
             return False
         self._best_score, self.best_epoch = score, trainer.epoch
-        shutil.copyfile(self.last, self.best)
+        write_atomically(self.best, self.last.read_bytes())
         return True
 
     def add_row(self, epoch: int, losses: EpochLosses, metrics: DetectionMetrics | None) -> None:
         scores = (metrics.ap50_95, metrics.ap50, metrics.ap75) if metrics else ("", "", "")
         values = (epoch, losses.box, losses.cls, losses.dfl, losses.learning_rate, losses.seconds, *scores)
-        row = {name: f"{v:.6g}" if isinstance(v, float) else str(v) for name, v in zip(_COLUMNS, values, strict=True)}
+        # All digits, for a resumed run compares with the best score so far.
+        row = {name: str(value) for name, value in zip(_COLUMNS, values, strict=True)}
         self._write_rows([*self._rows(), row])
 
     def _rows(self) -> list[dict[str, str]]:
@@ -161,10 +175,11 @@ class _RunFolder:
             return list(csv.DictReader(file))
 
     def _write_rows(self, rows: list[dict[str, str]]) -> None:
-        with self._table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self._table, text.getvalue().encode())
 
     def _save(self, path: Path, trainer: Trainer, metrics: dict[str, float]) -> None:
         card = WeightsCard(
@@ -181,6 +196,20 @@ class _RunFolder:
         save_weights(path, trainer.inference_network.state_dict(), card)
 
 
+def _check_same(recipe: Recipe, path: Path) -> None:
+    """Refuses a recipe that would make another run than the one at `path`."""
+    try:
+        before = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: cannot be read as the recipe of the run to resume ({error})") from error
+    old, new = before.model_dump(exclude=set(FREE_KEYS)), recipe.model_dump(exclude=set(FREE_KEYS))
+    if changed := [f"{key} was {old[key]}, is {new[key]}" for key in new if old[key] != new[key]]:
+        raise WeightsError(
+            f"{path.parent}: was trained with another recipe ({'; '.join(changed)}); "
+            "resume with that one, or name another folder"
+        )
+
+
 def _score(ap50_95: float, ap50: float) -> float:
     """What the best weights are chosen by; mostly the strict measure."""
     return 0.9 * ap50_95 + 0.1 * ap50
@@ -188,5 +217,5 @@ def _score(ap50_95: float, ap50: float) -> float:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return find_device(name)

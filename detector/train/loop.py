@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from vidan.detector.train.ema import MovingAverage
 from vidan.detector.train.losses import detection_loss
 from vidan.detector.train.optim import apply_pace, build_optimizer, pace
 from vidan.detector.train.recipe import Recipe
+from vidan.detector.weights.atomic import write_atomically
 
 StepCallback: TypeAlias = Callable[[int, int, Tensor], None]
 """Told after every iteration: its number within the epoch, iterations per epoch, mean (box, cls, dfl) so far."""
@@ -115,7 +117,11 @@ class Trainer:
         return EpochLosses(box, cls, dfl, self.optimizer.param_groups[1]["lr"], time.perf_counter() - start)
 
     def save(self, path: Path) -> None:
-        """Writes everything that `resume` needs, as tensors and numbers only."""
+        """Writes everything that `resume` needs, as tensors and numbers only.
+
+        Raises:
+            OSError: If it cannot be written; the last checkpoint is still there then.
+        """
         state = {
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
@@ -125,9 +131,9 @@ class Trainer:
             "iteration": self._iteration,
             "last_step": self._last_step,
         }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(path, buffer.getbuffer())
 
     def resume(self, path: Path) -> None:
         """Goes on exactly where `save` stood: everything random follows from the seed and the epoch."""

@@ -1,4 +1,7 @@
-"""Every hyper-parameter of a training run, as a YAML file says it. Defaults are the published YOLOv9 recipe."""
+"""Every hyper-parameter of a training run, as a YAML file says it.
+
+Defaults are the published YOLOv9 recipe (arXiv 2402.13616, appendix) without copy-paste, which needs masks of objects.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ Positive = Annotated[int, Field(ge=1)]
 class Recipe(BaseModel):
     """A training run; unknown keys are errors.
 
-    The same recipe, data set and machine give the same weights: everything random follows from `seed`.
+    On a CPU the same recipe, data set and machine give the same weights: everything random follows from `seed`. A GPU
+    adds up in an order of its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,9 +63,9 @@ class Recipe(BaseModel):
     augmentation: Augmentation = Augmentation()
     close_mosaic_epochs: int = Field(default=15, ge=0, description="Last epochs without mosaic and mixup.")
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     workers: int = Field(default=2, ge=0, description="Processes that prepare images.")
-    device: str = Field(default="auto", description="auto, cpu or cuda:N.")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     evaluate_every: int = Field(default=1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
     patience: Positive = Field(default=100, description="Epochs without a better result until the run stops early.")
 
@@ -85,4 +89,13 @@ class Recipe(BaseModel):
     def _mosaic_closes_within_the_run(self) -> Recipe:
         if self.close_mosaic_epochs > self.epochs:
             raise ValueError(f"close_mosaic_epochs ({self.close_mosaic_epochs}) is more than epochs ({self.epochs})")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_sees_evaluations(self) -> Recipe:
+        if self.patience < self.epochs and not 1 <= self.evaluate_every <= self.patience:
+            raise ValueError(
+                f"patience ({self.patience}) needs evaluations to judge by: evaluate_every ({self.evaluate_every}) "
+                f"must be 1 to {self.patience}, or patience as large as epochs ({self.epochs})"
+            )
         return self

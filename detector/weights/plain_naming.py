@@ -37,8 +37,9 @@ def canonical_name(name: str) -> str | None:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name belongs to this layout (prefixes removed)."""
-    return re.match(r"\d{1,3}\.(conv|bn\.|bottleneck\.|heads\.\d\.\w+\.)", name) is not None
+    """Whether a name belongs to this layout (prefixes removed), where layer 22 is a head and nothing else."""
+    pattern = rf"(?!{HEAD}\.)\d{{1,3}}\.(conv|bn\.|bottleneck\.)|\d{{1,3}}\.heads\.\d\.\w+\."
+    return re.match(pattern, name) is not None
 
 
 def _block_path(path: str) -> str:

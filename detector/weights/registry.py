@@ -1,14 +1,12 @@
 """Weights by name: the demo that ships, and what others publish, fetched on demand and never bundled.
 
 A fetched checkpoint is converted to our format at once. Publishers give no checksums: the SHA-256 of the first download
-is recorded beside the file, and every later download must have the same.
+that could be converted is recorded beside the file, and every later download must have the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import json
 import os
 import sys
@@ -18,9 +16,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from vidan.detector.errors import WeightsError
+from vidan.detector.errors import WeightsError, near_miss
 from vidan.detector.weights.atomic import write_atomically
 from vidan.detector.weights.checkpoint import save_weights
+from vidan.detector.weights.checksum import file_sha256
 from vidan.detector.weights.download import Progress, download
 from vidan.detector.weights.official import import_weights
 
@@ -146,21 +145,19 @@ def pull(name: str, progress: Progress | None = None, base_url: str | None = Non
     if name not in PUBLISHED:
         raise WeightsError(_unknown(name))
     entry, target = PUBLISHED[name], fetched_path(name)
-    record_path = target.with_suffix(".json")
-    record = _read_record(record_path)
-    if target.is_file() and _sha256(target) == record.get("weights_sha256"):
+    record = download_record(name)
+    if target.is_file() and file_sha256(target) == record.get("weights_sha256"):
         return target
     url = entry.url if base_url is None else f"{base_url.rstrip('/')}/{entry.file}"
     fetched = target.with_name(entry.file)
     download(url, fetched, progress)
     try:
-        record = _verified(record, record_path, url, _sha256(fetched))
-        write_atomically(record_path, json.dumps(record, indent=2).encode())
+        record = _verified(record, name, url, file_sha256(fetched))
         _convert(entry, fetched, target, url)
     finally:
         fetched.unlink()
-    record["weights_sha256"] = _sha256(target)
-    write_atomically(record_path, json.dumps(record, indent=2).encode())
+    record["weights_sha256"] = file_sha256(target)
+    write_atomically(_record_path(name), json.dumps(record, indent=2).encode())
     return target
 
 
@@ -169,15 +166,38 @@ def fetched_path(name: str) -> Path:
     return cache_folder() / "weights" / f"{name}.safetensors"
 
 
+def download_record(name: str) -> dict[str, str]:
+    """What `pull` recorded of the first download of a name: ``url``, ``sha256``, ``downloaded``; empty before it.
+
+    Raises:
+        WeightsError: If the record is damaged.
+    """
+    path = _record_path(name)
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: the record of the first download is damaged ({error}); delete it") from error
+    return record if isinstance(record, dict) else {}
+
+
 def cache_folder() -> Path:
-    """``$VIDAN_HOME``, else the platform's folder for caches."""
-    if home := os.environ.get("VIDAN_HOME"):
-        return Path(home).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "vidan"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "vidan"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidan"
+    """``$VIDAN_HOME``, else the platform's folder for caches.
+
+    Raises:
+        WeightsError: If it would lie in a home folder and there is none.
+    """
+    try:
+        if home := os.environ.get("VIDAN_HOME"):
+            return Path(home).expanduser()
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "vidan"
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "vidan"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidan"
+    except RuntimeError as error:
+        raise WeightsError("there is no home folder to keep files in; set VIDAN_HOME") from error
 
 
 def _demo() -> Path:
@@ -191,20 +211,22 @@ def _demo() -> Path:
 
 
 def _unknown(name: str) -> str:
-    known = [DEMO, *PUBLISHED]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = near_miss(name, [DEMO, *PUBLISHED])
     return f"no weights are known as {name!r}; {hint}`vidan weights list` shows all names"
 
 
-def _verified(record: dict[str, str], record_path: Path, url: str, sha256: str) -> dict[str, str]:
+def _record_path(name: str) -> Path:
+    return fetched_path(name).with_suffix(".json")
+
+
+def _verified(record: dict[str, str], name: str, url: str, sha256: str) -> dict[str, str]:
     """The record of the first download; a new one if this is the first."""
     if not record:
         return {"url": url, "sha256": sha256, "downloaded": datetime.now(UTC).isoformat(timespec="seconds")}
     if record.get("sha256") != sha256:
         raise WeightsError(
             f"{url}: SHA-256 {sha256} is not the one of the first download ({record.get('sha256')}): the file was "
-            f"replaced or tampered with. If you trust the new one, delete {record_path} and pull again"
+            f"replaced or tampered with. If you trust the new one, delete {_record_path(name)} and pull again"
         )
     return record
 
@@ -221,18 +243,3 @@ def _convert(entry: PublishedWeights, fetched: Path, target: Path, url: str) -> 
         metrics={} if entry.ap50_95 is None else {"coco_val2017_ap50_95": entry.ap50_95},
     )
     save_weights(target, state, card)
-
-
-def _read_record(path: Path) -> dict[str, str]:
-    try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: the record of the first download is damaged ({error}); delete it") from error
-    return record if isinstance(record, dict) else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

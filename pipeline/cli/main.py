@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import learn, run, train
+from vidan.pipeline.cli import run, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
+from vidan.pipeline.errors import SinkError
 from vidan.pipeline.masking import mask_url_password
 
 _logger = logging.getLogger(__name__)
@@ -27,14 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read our output has seen enough, as in `vidan weights list | head`. Python flushes stdout once more
-        # when it exits, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()  # whoever read our output has seen enough, as in `vidan weights list | head`
         return 0
     except KeyboardInterrupt:
         _say("aborted")
         return EXIT_INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # files have errors of their own: it is stdout
+            _discard_stdout()
+            error = SinkError(f"cannot write what there is to say: {error.strerror}; free some space")
         return _explain(error, options.verbose)
 
 
@@ -50,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
     train.add_commands(commands, common)
-    learn.add_commands(commands, common)
+    weights.add_commands(commands, common)
     return parser
 
 
@@ -75,6 +78,11 @@ def _explain(error: Exception, verbose: bool) -> int:
     if verbose:
         _logger.info("where it happened:", exc_info=error)
     return code
+
+
+def _discard_stdout() -> None:
+    """Sends what is left of the output nowhere: Python flushes it once more when it exits, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
+from vidan.pipeline.masking import mask_url_password
 
 if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not wait for it
     from types import FrameType
@@ -80,22 +81,22 @@ def _check(options: argparse.Namespace) -> int:
     if options.schema:
         _print_json(json_schema())
         return 0
-    problems, streams = _problems(options.config)
+    problems, warnings, streams = _problems(options.config)
+    lines = [mask_url_password(line) for problem in problems for line in str(problem).splitlines()]
     if options.json:
-        lines = [line for problem in problems for line in str(problem).splitlines()]
-        _print_json({"config": str(options.config), "problems": lines, "streams": streams})
-    elif problems:
-        for problem in problems:
-            sys.stderr.write(f"{problem}\n")
-    else:
+        _print_json({"config": str(options.config), "problems": lines, "warnings": warnings, "streams": streams})
+        return exit_code_of(problems[0]) if problems else 0
+    for line in [*lines, *(f"warning: {warning}" for warning in warnings)]:
+        sys.stderr.write(f"{line}\n")
+    if not problems:
         for name, facts in streams.items():
             sys.stdout.write(f"stream {name}: {facts['width']}×{facts['height']}, {facts['expected'] or '?'} frames\n")
         sys.stdout.write(f"{options.config} is right\n")
     return exit_code_of(problems[0]) if problems else 0
 
 
-def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], dict[str, Any]]:
-    """Everything that is wrong with a config, and what is known of its streams."""
+def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], list[str], dict[str, Any]]:
+    """Everything that is wrong with a config, what looks wrong all the same, and what is known of its streams."""
     from vidan.detector import WeightsError
     from vidan.pipeline.config.load import load_config
     from vidan.pipeline.errors import ConfigError, SourceError
@@ -106,10 +107,12 @@ def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], dict[str,
         read_config(path)
     except (ConfigError, WeightsError) as error:
         problems.append(error)
+    warnings: list[str] = []
     streams: dict[str, Any] = {}
     try:
-        for stream in open_streams(load_config(path).config.streams):  # also where only a name of a class is wrong
+        for stream in open_streams(load_config(path).config):  # also where only a name of a class is wrong
             record = stream.record
+            warnings += [f"stream {record.name}: {problem}" for problem in record.health.problems]
             streams[record.name] = {
                 "source": record.source,
                 "expected": record.health.expected,
@@ -120,7 +123,7 @@ def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], dict[str,
         pass  # is among the problems
     except SourceError as error:
         problems.append(error)
-    return problems, streams
+    return problems, warnings, streams
 
 
 def _version(options: argparse.Namespace) -> int:
@@ -192,7 +195,9 @@ def _with_options(loaded: Loaded[RunConfig], options: argparse.Namespace) -> Loa
         detector = type(config.detector).model_validate(config.detector.model_dump() | given)
     except ValidationError as error:
         details = error.errors()[0]
-        raise ConfigError(f"--{details['loc'][0]} {details['input']}: {details['msg']}") from error
+        raise ConfigError(
+            f"--{details['loc'][0]} {details['input']}: {details['msg'].removeprefix('Value error, ')}"
+        ) from error
     output = config.output
     folder = options.output or (Path("runs") / options.example if options.example else None)
     if folder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,7 @@ from vidan.pipeline.errors import ConfigError, SinkError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidan.detector.train.fit import EpochRecord
-    from vidan.detector.train.recipe import Recipe
+    from vidan.detector.train import EpochRecord, Recipe
 
 STEPS_PER_LINE = 25  # where the output is no terminal
 
@@ -41,17 +41,24 @@ def _train(options: argparse.Namespace) -> int:
     recipe = _load_recipe(options.recipe, options.data)
     output = options.output or Path("runs/train") / options.recipe.stem
 
-    from vidan.detector.data.samples import DataError
-    from vidan.detector.train.fit import fit
+    from vidan.detector import DeviceError
+    from vidan.detector.train import DataError, fit
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a training as Ctrl-C does
     try:
         best = fit(recipe, output, resume=options.resume, on_epoch=_tell_epoch, on_step=_tell_step)
-    except (DataError, ImportError) as error:
+    except (DataError, DeviceError, ImportError) as error:
         raise ConfigError(str(error)) from error
-    except FileExistsError as error:
-        raise SinkError(str(error)) from error
+    except OSError as error:
+        if error.errno is None:  # not the system's: our own words about the folder
+            raise SinkError(str(error)) from error
+        raise SinkError(
+            f"cannot write the training run {output}: {error.strerror}; free some space or choose another --output"
+        ) from error
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nvidan: interrupted; every whole epoch is saved in {output}, go on with --resume\n")
+        saved = (output / "checkpoint.pt").exists()
+        told = f"every whole epoch is saved in {output}, go on with --resume" if saved else "no epoch was finished"
+        sys.stderr.write(f"\nvidan: interrupted; {told}\n")
         return EXIT_INTERRUPTED
     sys.stdout.write(f"best weights  {best}\nmetrics       {output / 'metrics.csv'}\n")
     return 0
@@ -59,7 +66,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _load_recipe(path: Path, data: Path | None) -> Recipe:
     """The recipe with the paths in it made absolute."""
-    from vidan.detector.train.recipe import Recipe
+    from vidan.detector.train import Recipe
     from vidan.pipeline.config.load import load_file
 
     recipe = load_file(path, Recipe).config

@@ -28,7 +28,7 @@ _WORDS = {
     "model_attributes_type": _MAPPING,
     "greater_than": "should be above {gt:g}",
     "greater_than_equal": "should be at least {ge:g}",
-    "less_than_equal": "should be at most {le:g}",
+    "less_than_equal": "should be at most {le:.12g}",
     "multiple_of": "should be a multiple of {multiple_of:g}",
     "string_too_short": "should not be empty",
     "string_too_long": "should have at most {max_length} characters",

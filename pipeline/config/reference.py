@@ -93,7 +93,7 @@ def _describe(node: dict[str, Any]) -> str:
 
 def _limits(node: dict[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "multipleOf": "multiple of"}
-    limits = ", ".join(f"{sign} {node[key]:g}" for key, sign in signs.items() if key in node)
+    limits = ", ".join(f"{sign} {node[key]:.12g}" for key, sign in signs.items() if key in node)
     return f" {limits}" if limits else ""
 
 

@@ -92,7 +92,7 @@ class ByteTrackConfig(Model):
     type: Literal["bytetrack"] = "bytetrack"
     """Which tracker."""
 
-    high_confidence: Share = 0.3
+    high_confidence: Annotated[Number, Field(gt=0, le=1)] = 0.3
     """Score, 0..1, from which detections take part in the first round of association."""
 
     low_confidence: Share = 0.1
@@ -289,7 +289,7 @@ class ZoneConfig(_RuleConfig):
     capacity: CapacityConfig | None = None
     """Raises events when too many are inside; null: off."""
 
-    every: PositiveSeconds = 1.0
+    every: Annotated[Number, Field(ge=0.001)] = 1.0
     """Seconds between two samples of the occupancy."""
 
     @model_validator(mode="after")
@@ -353,7 +353,7 @@ class OutputConfig(Model):
     folder: RunFolder = Field("runs/{config}", validate_default=True)
     """Folder of the run; `{config}` is the name of the config file without its ending."""
 
-    interval_seconds: PositiveSeconds = 60.0
+    interval_seconds: Annotated[Number, Field(ge=0.001, le=31_536_000)] = 60.0
     """Length of the intervals of counts.csv, seconds."""
 
     video: Annotated[

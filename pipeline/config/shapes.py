@@ -11,7 +11,9 @@ from pydantic import AfterValidator, Field, Strict
 from shapely import LineString, Polygon
 from shapely.validation import explain_validity
 
-Coordinate: TypeAlias = Annotated[float, Strict()]
+from vidan.pipeline.geometry import REACH
+
+Coordinate: TypeAlias = Annotated[float, Strict(), Field(ge=-REACH, le=REACH)]
 Point: TypeAlias = tuple[Coordinate, Coordinate]
 
 

@@ -56,6 +56,8 @@ def _weights_beside_config(text: str, info: ValidationInfo) -> str:
 
 
 def _fill_in_run_folder(text: str, info: ValidationInfo) -> str:
+    if "://" in text:
+        raise ValueError("is a URL: runs are written to a folder of this machine")
     if re.search(r"[{}]", text.replace("{config}", "")):
         raise ValueError("only {config} can be filled in; no other braces are allowed")
     if isinstance(info.context, Path):

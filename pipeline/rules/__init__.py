@@ -1,0 +1,1 @@
+"""What is counted: lines that are crossed, zones that are entered and left."""

@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 class JsonlSink:
-    """Appends the events of all streams to one file; the log is complete up to its last line at any moment.
+    """Appends the events of all streams to one file, which holds whole lines at any moment.
 
     Lines go straight to the operating system, those of one result in one piece, and to the disk at most every
     `SYNC_SECONDS` and at the end. A piece that does not fit on the disk is taken back, so that no torn line stays.

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,18 @@ class TrackStore:
 
     def _convert(self) -> None:
         draft = self.path.with_name(self.path.name + ".tmp")
+        try:
+            self._write_parquet(draft)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)  # gives the space back: the manifest is still to be written
+            raise
+        draft.replace(self.path)
+        _partial(self.path).unlink()
+
+    def _write_parquet(self, path: Path) -> None:
         with pq.ParquetWriter(
-            draft, self._schema, compression="zstd", use_dictionary=_REPEATED, use_byte_stream_split=_FLOATS
+            path, self._schema, compression="zstd", use_dictionary=_REPEATED, use_byte_stream_split=_FLOATS
         ) as writer:
             group: list[pa.RecordBatch] = []
             for batch in _batches(_partial(self.path)):
@@ -177,8 +188,6 @@ class TrackStore:
                     group = []
             if group:
                 _write_row_group(writer, group)
-        draft.replace(self.path)
-        _partial(self.path).unlink()
 
 
 @dataclass(frozen=True, slots=True)

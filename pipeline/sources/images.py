@@ -32,13 +32,14 @@ class ImageFolderSource:
 
     Args:
         name: Of the stream.
-        path: A folder, or a glob; files that are no pictures by their suffix are ignored.
+        path: A folder, or a glob; files that are hidden, or no pictures by their suffix, are ignored.
         fps: Pictures per second of stream time.
         start_time: Wall-clock time of the first picture (timezone-aware), when it is known.
         stride: Hand out every n-th picture.
         max_fps: Hand out at most so many pictures per second of stream time.
 
     Attributes:
+        files: The pictures, in their order.
         height: Pixels of all frames, upright.
         width: Pixels of all frames, upright.
 
@@ -64,10 +65,10 @@ class ImageFolderSource:
         self._name = name
         self._path = path
         self._fps = fps
-        self._files = _picture_files(path)
+        self.files = _picture_files(path)
         self._thinning = Thinning(stride, max_fps)
         self._clock = StreamClock(start_time)
-        self._health = SourceHealth(expected=len(self._files), duration_seconds=len(self._files) / fps)
+        self._health = SourceHealth(expected=len(self.files), duration_seconds=len(self.files) / fps)
         self._sizes_differ = False
         self._closed = False
 
@@ -75,7 +76,7 @@ class ImageFolderSource:
         frames = self._read()
         first = next(frames, None)
         if first is None:
-            raise SourceError(f"none of the {len(self._files)} pictures in {path} can be read")
+            raise SourceError(f"none of the {len(self.files)} pictures in {path} can be read")
         self._frames = chain([first], frames)
 
     @property
@@ -103,13 +104,13 @@ class ImageFolderSource:
             "width": self.width,
             "height": self.height,
             "fps": self._fps,
-            "frames": len(self._files),
-            "first": self._files[0].name,
-            "last": self._files[-1].name,
+            "frames": len(self.files),
+            "first": self.files[0].name,
+            "last": self.files[-1].name,
         }
 
     def _read(self) -> Iterator[Frame]:
-        for index, file in enumerate(self._files):
+        for index, file in enumerate(self.files):
             if self._closed:
                 return
             seconds = index / self._fps
@@ -129,7 +130,7 @@ class ImageFolderSource:
     def _note_unreadable(self, index: int) -> None:
         if self._health.corrupt == 0:
             self._health.problems.append(
-                f"{self._files[index].name} cannot be read as a picture; such files are skipped"
+                f"{self.files[index].name} cannot be read as a picture; such files are skipped"
             )
         self._health.corrupt += 1
         start, end = index / self._fps, (index + 1) / self._fps
@@ -155,7 +156,7 @@ def _picture_files(path: str | Path) -> list[Path]:
     """The pictures in a folder or of a glob, in natural order."""
     found = expand(path)
     if found[0].is_dir():
-        found = sorted(found[0].iterdir(), key=natural_key)
+        found = sorted((file for file in found[0].iterdir() if not file.name.startswith(".")), key=natural_key)
     pictures = [file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not pictures:
         raise SourceError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")

@@ -52,6 +52,7 @@ class Recording:
         promised_frames: Number of pictures in the header, None when it says nothing.
         promised_seconds: Playing time in the header, None when it says nothing.
         corrupt: Packets and pictures so far that could not be decoded.
+        smeared: Pictures so far between a loss and the next key frame, which may refer to what was lost.
         discarded: Pictures so far that an edit list hides: a cut film begins with some that only later ones need.
         description: What the header says, in plain values for the manifest.
         read_error: FFmpeg's words when reading ended with an error, else None.
@@ -76,6 +77,7 @@ class Recording:
         self.promised_frames = self._stream.frames or None
         self.promised_seconds = self._find_promised_seconds()
         self.corrupt = 0
+        self.smeared = 0
         self.discarded = 0
         self.read_error: str | None = None
         self.description: dict[str, Any] = {
@@ -129,16 +131,20 @@ class Recording:
         """The pictures as the decoder releases them.
 
         FFmpeg marks pictures that it patched up after damage; they are left out, too. Pictures that refer to a damaged
-        one are not marked, and stay.
+        one are not marked: they stay, and are counted as smeared.
         """
         corrupt_before = 0
+        is_smeared = False
         while (frames := self._decode_next()) is not None:
             for frame in frames:
                 if frame.is_corrupt:
                     self.corrupt += 1
                     continue
                 self._note_decoded(frame)
-                yield Picture(frame, after_loss=self.corrupt > corrupt_before)
+                after_loss = self.corrupt > corrupt_before
+                is_smeared = (is_smeared or after_loss) and not frame.key_frame
+                self.smeared += is_smeared
+                yield Picture(frame, after_loss)
                 corrupt_before = self.corrupt
 
     def _decode_next(self) -> list[av.VideoFrame] | None:

@@ -176,7 +176,14 @@ class VideoSource:
             problems.append(f"{name}: reading stopped early: {recording.read_error}")
         if recording.corrupt:
             where = "at its end" if first_damage is None else f"the first before {first_damage:.2f} s"
-            problems.append(f"{name} is damaged: packets or pictures that were skipped: {recording.corrupt}, {where}")
+            smeared = (
+                f"; the {recording.smeared} pictures from there to the next key frame may be smeared, "
+                "counts there are unsure"
+            )
+            problems.append(
+                f"{name} is damaged: packets or pictures that were skipped: {recording.corrupt}, {where}"
+                + (smeared if recording.smeared else "")
+            )
         if lacks := recording.missing_seconds:
             promised = f"{recording.promised_seconds:.1f} s that its header promises"
             problems.append(f"{name} is truncated: the last {lacks:.1f} s of the {promised} are missing")

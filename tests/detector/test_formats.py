@@ -65,6 +65,17 @@ def test_wrong_yolo_rows_are_all_named_with_file_and_line(yolo_folder: Path) -> 
     ]
 
 
+def test_labels_that_are_not_utf8_are_named_with_file_and_line(yolo_folder: Path) -> None:
+    path = write_labels(yolo_folder, "a", "")
+    path.write_bytes(b"0 0.5 0.5 0.2 0.4\n0 0.5 0.5 0.2 \xff\n")
+    with pytest.raises(DataError, match=r"a\.txt:2: not UTF-8"):
+        read_yolo(yolo_folder)
+    with pytest.raises(DataError, match=r"a\.txt:2: not UTF-8"):
+        read_mot_video(yolo_folder, path, 1, 1)
+    with pytest.raises(DataError, match=r"a\.txt:2: not UTF-8"):
+        read_coco(path, yolo_folder)
+
+
 def test_only_ten_problems_are_shown(yolo_folder: Path) -> None:
     write_labels(yolo_folder, "a", "0 2 2 2 2\n" * 13)
     with pytest.raises(DataError) as caught:
@@ -145,6 +156,11 @@ def test_coco_classes_can_be_chosen_and_ordered(tmp_path: Path) -> None:
         ("{", "cannot read"),
         ("{}", "KeyError\\('categories'\\)"),
         ("[]", "not a COCO instances file"),
+        (
+            '{"images": [], "categories": [{"id": 1, "name": "dog"}],'
+            ' "annotations": [{"id": 9, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3]}]}',
+            r"annotation 9: bbox must be left, top, width, height; got \[1, 2, 3\]",
+        ),
     ],
 )
 def test_a_file_that_is_not_coco_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -54,16 +54,14 @@ def test_loss_and_gradients_through_the_network_equal_the_reference(
 
 
 @pytest.mark.parametrize("heads", [("main",), ("main", "aux")])
-def test_loss_of_stored_maps_equals_the_reference(shared: Path, heads: tuple[str, ...]) -> None:
-    folder = shared / "reference" / "yolov9" / "losses"
-    wanted = json.loads((folder / "losses.json").read_text())
-    kind = "dual" if len(heads) == 2 else "single"
-    with np.load(folder / "case_synthetic.npz") as file:
+def test_loss_of_stored_maps_equals_the_reference(heads: tuple[str, ...]) -> None:
+    wanted = CASES["stored_maps"]["+".join(heads)]
+    with np.load(FIXTURES / "yolov9_loss_maps.npz") as file:
         maps = [[torch.from_numpy(file[f"{head}_p{level}"]).double() for level in (3, 4, 5)] for head in heads]
         targets = torch.from_numpy(file["targets"]).double()
-    _assert_equals(detection_loss(maps, targets), wanted[f"case_synthetic_{kind}"]["loss_only"])
+    _assert_equals(detection_loss(maps, targets), wanted["targets"])
     nothing = detection_loss(maps, torch.zeros(0, 6, dtype=torch.float64))
-    _assert_equals(nothing, wanted[f"case_synthetic_no_targets_{kind}"]["loss_only"])
+    _assert_equals(nothing, wanted["no_targets"])
 
 
 def test_assignment_equals_the_reference(pieces: dict[str, Tensor]) -> None:

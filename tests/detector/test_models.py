@@ -22,7 +22,7 @@ from vidan.detector.models.zoo import MODEL_NAMES, build_model
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 GRAPHS = json.loads((FIXTURES / "yolov9_graphs.json").read_text())
 LEVEL_SAMPLES = 64
-PAPER_MILLIONS = {"s": 7.1, "m": 20.0, "c": 25.3, "e": 57.3}
+PAPER_MILLIONS = {"yolov9-s": 7.1, "yolov9-m": 20.0, "yolov9-c": 25.3, "yolov9-e": 57.3}
 
 
 @pytest.fixture(scope="module", params=MODEL_NAMES)
@@ -70,14 +70,10 @@ def test_the_inference_network_is_the_main_branch_merged_and_folded(
     sizes.append(_parameters(inference))
     fuse(inference)
     sizes.append(_parameters(inference))
+    assert round(sizes[-1] / 1e6, 1) == PAPER_MILLIONS.get(name, round(sizes[-1] / 1e6, 1))
     assert sizes == [GRAPHS[name][key] for key in ("inference_parameters", "merged_parameters", "fused_parameters")]
     np.testing.assert_allclose(inference(images).numpy(), answer.numpy(), rtol=1e-4, atol=2e-3)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in inference.modules())
-
-
-@pytest.mark.parametrize("size", PAPER_MILLIONS)
-def test_sizes_have_the_published_number_of_parameters(size: str) -> None:
-    assert round(GRAPHS[f"yolov9-{size}"]["fused_parameters"] / 1e6, 1) == PAPER_MILLIONS[size]
 
 
 @pytest.mark.parametrize(("class_width", "millions"), [(None, 2.41), (80, 2.00)])

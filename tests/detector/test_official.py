@@ -248,6 +248,7 @@ def test_a_file_that_fits_no_model_is_refused_with_the_reason(tmp_path: Path, pl
         ({"a.weight": torch.zeros(1)}, "not those of a known size"),
         ({f"backbone.{name}": value for name, value in state.items()}, "not those of a known size"),
         (_replaced(state, "model.23.conv.weight", torch.zeros(1)), "not those of a known size"),
+        ({"0.conv.weight": torch.zeros(1), "22.conv1.conv.weight": torch.zeros(1)}, "not those of a known size"),
         (_replaced(state, bias, None), rf"looks like yolov9-t but does not fit it: 1 missing \({bias}\)"),
         (_replaced(state, bias, torch.zeros(3)), "1 of wrong shape"),
         (_replaced(state, "model.2.cv9.bias", torch.zeros(3)), r"1 unknown \(model.2.cv9.bias\)"),

@@ -24,7 +24,7 @@ from vidan.detector.models.zoo import MODEL_NAMES, build_model
 from vidan.detector.weights import registry
 from vidan.detector.weights.checkpoint import WeightsCard, load_model, read_card, save_weights
 from vidan.detector.weights.download import _StaySecure, download
-from vidan.detector.weights.registry import PUBLISHED, fetched_path, pull, resolve
+from vidan.detector.weights.registry import PUBLISHED, download_record, fetched_path, pull, resolve
 
 NAME = "yolov9-t-converted"
 
@@ -285,13 +285,16 @@ def test_a_file_that_changed_since_the_first_download_is_refused(
     assert [file.name for file in path.parent.iterdir()] == [f"{NAME}.json"]
 
 
-def test_the_checksum_is_recorded_even_if_the_file_cannot_be_imported(publisher: Publisher, home: Path) -> None:
-    publisher.files[f"/{NAME}.pt"] = b"not a checkpoint"
+def test_a_page_in_place_of_the_file_is_not_taken_for_the_first_download(
+    publisher: Publisher, home: Path, checkpoint: bytes
+) -> None:
+    publisher.files[f"/{NAME}.pt"] = b"<html>Please log in to this network"
     with pytest.raises(WeightsError, match="not a checkpoint of torch"):
         pull(NAME, base_url=publisher.url)
-    record = json.loads(fetched_path(NAME).with_suffix(".json").read_text())
-    assert record["sha256"] == hashlib.sha256(b"not a checkpoint").hexdigest()
-    assert not fetched_path(NAME).exists()
+    assert list(fetched_path(NAME).parent.iterdir()) == []
+    publisher.files[f"/{NAME}.pt"] = checkpoint
+    pull(NAME, base_url=publisher.url)
+    assert download_record(NAME)["sha256"] == hashlib.sha256(checkpoint).hexdigest()
 
 
 def test_another_model_than_promised_is_refused(publisher: Publisher, home: Path, checkpoint: bytes) -> None:
@@ -376,3 +379,14 @@ def test_the_cache_lies_where_the_platform_keeps_caches(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", platform)
     assert registry.cache_folder() == Path(expected)
+
+
+def test_without_a_home_folder_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("VIDAN_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(WeightsError, match="no home folder to keep files in; set VIDAN_HOME"):
+        registry.cache_folder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -17,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from vidan.detector.detections import Detections
+from vidan.detector.errors import DeviceError, WeightsError
 from vidan.detector.models.heads import DetectHead
 from vidan.detector.models.zoo import build_model
 from vidan.detector.nms import NmsOptions
-from vidan.detector.runtimes import openvino_graph
+from vidan.detector.runtimes import openvino_graph, torch_runtime
 from vidan.detector.runtimes.base import Runtime
 from vidan.detector.runtimes.decode import decode_candidates
-from vidan.detector.runtimes.openvino_runtime import OpenVinoRuntime
+from vidan.detector.runtimes.openvino_runtime import OpenVinoRuntime, _compile_options
 from vidan.detector.runtimes.torch_runtime import TorchRuntime
 from vidan.detector.weights.checkpoint import WeightsCard, load_model, save_weights
 
@@ -134,15 +136,36 @@ def test_numpy_decodes_as_the_head_does(classes: int) -> None:
 
 
 def test_pictures_are_asked_for_while_others_are_in_the_network(open_vino: OpenVinoRuntime) -> None:
-    asked = []
+    network = open_vino._network((64, 96))
+    requests, in_the_network = len(network.idle), []
 
     def pictures():
         for i in range(9):
-            asked.append(i)
+            in_the_network.append(requests - len(network.idle))
             yield np.full((64, 96, 3), 20 * i, np.uint8)
 
     assert len(open_vino.infer(pictures(), OPTIONS)) == 9
-    assert asked == list(range(9))
+    assert in_the_network[0] == 0
+    assert all(in_the_network[1:])
+
+
+def test_only_the_networks_of_the_latest_sizes_are_kept(open_vino: OpenVinoRuntime) -> None:
+    sizes = [(32, 32 * i) for i in range(1, 6)]
+    for size in (*sizes[:4], sizes[0], sizes[4]):
+        open_vino.infer([np.zeros((*size, 3), np.uint8)], OPTIONS)
+    assert list(open_vino._networks) == [sizes[2], sizes[3], sizes[0], sizes[4]]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell")
+def test_a_process_that_may_use_one_core_runs_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {3})
+    assert _compile_options("fp32", None)["NUM_STREAMS"] == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_score_next_to_nothing_is_no_overflow() -> None:
+    maps = [np.full((65, 1, 1), -1000, np.float32)]
+    assert decode_candidates(maps, classes=1, height=32, confidence=0)[4] == 0
 
 
 def test_a_picture_that_cannot_be_read_leaves_the_runtime_usable(
@@ -207,6 +230,73 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     monkeypatch.setenv("VIDAN_HOME", str(occupied))
     assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
     assert "VIDAN_HOME" in caplog.text
+
+
+@pytest.mark.usefixtures("open_vino")
+@pytest.mark.parametrize("faster", [True, False], ids=["another run keeps it", "nobody keeps it"])
+def test_a_network_that_cannot_be_kept_is_used_all_the_same(
+    cache: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    faster: bool,
+) -> None:
+    (kept,) = cache.glob("openvino/*")
+    fresh = openvino.Core().read_model(kept / "graph.xml")
+
+    def save_on_a_full_disk(*_: object, **__: object) -> None:
+        if faster:
+            shutil.copytree(kept, tmp_path / "openvino" / kept.name)
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
+    monkeypatch.setattr(openvino, "save_model", save_on_a_full_disk)
+    monkeypatch.setenv("VIDAN_HOME", str(tmp_path))
+    graph = openvino_graph.load_graph(weights, _sha256(weights), openvino.Core())
+    assert (graph is not fresh) == faster
+    assert ("iostream error" in caplog.text) == (not faster)
+
+
+@pytest.mark.usefixtures("open_vino")
+def test_without_a_home_folder_the_network_is_not_kept(
+    cache: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (kept,) = cache.glob("openvino/*")
+    fresh = openvino.Core().read_model(kept / "graph.xml")
+
+    def homeless() -> Path:
+        raise WeightsError("there is no home folder")
+
+    monkeypatch.setattr(openvino_graph, "cache_folder", homeless)
+    monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
+    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
+    assert "there is no home folder" in caplog.text
+
+
+def test_fp32_is_never_rounded_to_tf32(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, allowed = TorchRuntime(weights), list[bool]()
+    predict = runtime._predict
+    monkeypatch.setattr(
+        runtime, "_predict", lambda images: allowed.append(torch.backends.cudnn.allow_tf32) or predict(images)
+    )
+    runtime.infer([np.zeros((64, 96, 3), np.uint8)], OPTIONS)
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32, "other users of torch keep their setting"
+
+
+def test_a_gpu_that_is_full_or_too_old_is_told_in_words(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_images: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    runtime = TorchRuntime(weights)
+    monkeypatch.setattr(runtime, "_model", full)
+    with pytest.raises(DeviceError, match=r"1 pictures of 64x96 at a time; lower detector\.batch"):
+        runtime.infer([np.zeros((64, 96, 3), np.uint8)], OPTIONS)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Tesla T4")
+    with pytest.raises(DeviceError, match="bf16: Tesla T4 is too old"):
+        torch_runtime._precision("bf16", torch.device("cuda"))
 
 
 def test_a_precision_that_the_device_lacks_is_refused(weights: Path) -> None:

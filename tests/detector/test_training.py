@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from vidan.detector import WeightsError, load_model, read_card
+from vidan.detector import DeviceError, WeightsError, load_model, read_card
 from vidan.detector.data.augment import Augmentation
 from vidan.detector.data.dataset import DetectionDataset
 from vidan.detector.data.formats import load_dataset
-from vidan.detector.train.fit import EpochRecord, fit
+from vidan.detector.evaluate import DetectionMetrics
+from vidan.detector.train import DataError, EpochRecord, Recipe, fit
 from vidan.detector.train.loop import Trainer
-from vidan.detector.train.recipe import Recipe
 from vidan.detector.yolo import load_detector
 
 SIZE = (64, 96)
@@ -123,11 +125,51 @@ def test_a_run_is_not_overwritten_and_resumes_only_from_its_own_recipe(data: Pat
     fit(recipe_for(data, epochs=1), output)
     with pytest.raises(FileExistsError, match="holds a training run already"):
         fit(recipe_for(data), output)
-    with pytest.raises(WeightsError, match="does not fit this recipe"):
-        fit(recipe_for(data, model="yolov9-s"), output, resume=True)
+    before = (output / "recipe.json").read_bytes()
+    with pytest.raises(WeightsError, match=r"another recipe \(learning_rate was 0.002, is 0.1\)"):
+        fit(recipe_for(data, learning_rate=0.1), output, resume=True)
+    assert (output / "recipe.json").read_bytes() == before
+    moved = data.rename(data.with_name("moved.yaml"))
     told = list[EpochRecord]()
-    fit(recipe_for(data), output, resume=True, on_epoch=told.append)
+    fit(recipe_for(moved, evaluate_every=2), output, resume=True, on_epoch=told.append)
     assert [record.epoch for record in told] == [2]
+
+
+def test_a_resumed_run_knows_its_best_score_to_the_last_digit(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = DetectionMetrics(ap50_95=0.1 + 0.2, ap50=1 / 3, ap75=0.2, per_class={}, images=4, objects=4)
+    monkeypatch.setattr(sys.modules[fit.__module__], "evaluate_detector", lambda *_: same)
+    told = list[EpochRecord]()
+    fit(recipe_for(data, epochs=1), tmp_path / "run", on_epoch=told.append)
+    fit(recipe_for(data), tmp_path / "run", resume=True, on_epoch=told.append)
+    assert [record.best for record in told] == [True, False]
+
+
+def test_what_would_be_noticed_too_late_is_told_before_training(data: Path, tmp_path: Path) -> None:
+    for label in (data.parent / "labels").iterdir():
+        label.unlink()
+    with pytest.raises(DataError, match="'val' show no object"):
+        fit(recipe_for(data), tmp_path / "run")
+    with pytest.raises(DeviceError, match="cuda:99"):
+        fit(recipe_for(data, device="cuda:99"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 30, "patience": 5, "evaluate_every": 0}, "evaluate_every"),
+        ({"epochs": 30, "patience": 5, "evaluate_every": 6}, "must be 1 to 5"),
+        ({"device": "gpu"}, "device"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(data: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        recipe_for(data, **changes)
+    recipe_for(data, epochs=30, patience=5, evaluate_every=5)
+    recipe_for(data, epochs=18, evaluate_every=2)
 
 
 def test_training_starts_from_weights_of_another_class_list(data: Path, tmp_path: Path) -> None:

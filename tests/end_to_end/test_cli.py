@@ -107,6 +107,31 @@ def test_an_option_with_a_wrong_value_is_exit_code_2(vidan: Vidan, config: MakeC
     done = vidan("run", config(clip(10)), "--batch", 0)
     assert done.returncode == 2
     assert done.stderr.startswith("vidan: --batch 0: ")
+    done = vidan("run", config(clip(10)), "--device", "gpu")
+    assert done.returncode == 2
+    assert done.stderr.startswith("vidan: --device gpu: should be auto, cpu, cuda or cuda:N")
+
+
+def test_check_masks_passwords_in_all_that_it_says(vidan: Vidan, weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    folder = "rtsp://me:secret@door"
+    path.write_text(f"detector: {{weights: {weights}}}\nstreams: [{{name: a, source: '{folder}/*.mp4'}}]\n")
+    for options in ([], ["--json"]):
+        done = vidan("check", path, *options)
+        assert done.returncode == 3
+        assert "rtsp://me:***@door" in done.stdout + done.stderr
+        assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_rule_outside_the_picture_is_warned_of(vidan: Vidan, config: MakeConfig, clip: MakeClip) -> None:
+    path = config(clip(10), text="rules: {gate: {type: line, points: [[900, 0], [900, 90]]}}\n")
+    warning = "stream a: rule gate lies wholly outside the picture of 320×240 pixels"
+    done = vidan("check", path)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"warning: {warning}")
+    (told,) = json.loads(vidan("check", path, "--json").stdout)["warnings"]
+    assert told.startswith(warning)
+    assert warning.removeprefix("stream ") in vidan("run", path).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -137,11 +162,24 @@ def test_a_signal_ends_the_run_with_everything_saved(
     assert (tmp_path / "runs" / "report.html").exists()
 
 
-def test_output_that_nobody_reads_is_no_error(vidan: Vidan) -> None:
-    script = f"{sys.executable} -m vidan.pipeline.cli.main weights list | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+def test_output_that_nobody_reads_is_no_error(config: MakeConfig, clip: MakeClip) -> None:
+    for command in ("weights list", f"run {config(clip(10))}"):
+        done = _in_shell(f"vidan {command} | true; exit ${{PIPESTATUS[0]}}")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_finds_no_space_is_exit_code_4() -> None:
+    for command in ("version", "check --schema"):  # a few bytes, and more than one buffer
+        done = _in_shell(f"vidan {command} > /dev/full")
+        assert done.returncode == 4
+        assert done.stderr == "vidan: cannot write what there is to say: No space left on device; free some space\n"
+
+
+def _in_shell(script: str) -> subprocess.CompletedProcess[str]:
+    vidan = f'vidan() {{ "{sys.executable}" -m vidan.pipeline.cli.main "$@"; }}\n'
+    return subprocess.run(["bash", "-c", vidan + script], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_weights_are_listed_and_shown(vidan: Vidan, weights: Path) -> None:

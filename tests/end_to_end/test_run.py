@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 
-from vidan.pipeline.errors import SourceError
+from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import EventKind
 from vidan.pipeline.job import Outcome, read_config, run_job
-from vidan.pipeline.manifest import RunStatus
+from vidan.pipeline.manifest import Manifest, RunStatus, hash_files
 from vidan.pipeline.report.summary import COUNTED_KINDS
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.sinks.tracks import read_tracks
@@ -103,6 +105,36 @@ def test_all_sources_that_cannot_be_opened_are_named_and_nothing_is_written(
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0] for line in lines] == ["stream a", "stream c"]
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_whose_disk_is_full_to_the_end_does_not_go_on_for_ever(
+    config: MakeConfig, clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Manifest.write
+
+    def write_first_only(self: Manifest, path: Path) -> None:
+        if self.status is not RunStatus.RUNNING:
+            raise SinkError("no space left")
+        write(self, path)
+
+    monkeypatch.setattr(Manifest, "write", write_first_only)
+    path = config(clip(10))
+    with pytest.raises(SinkError, match="no space left"):
+        _run(path)
+    record = json.loads((path.parent / "runs" / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "no space left")
+
+
+def test_a_folder_of_pictures_has_one_hash(config: MakeConfig, tmp_path: Path) -> None:
+    pictures = [tmp_path / "shots" / f"{number}.png" for number in (1, 2)]
+    pictures[0].parent.mkdir()
+    for picture in pictures:
+        picture.write_bytes(cv2.imencode(".png", np.zeros((96, 128, 3), np.uint8))[1].tobytes())
+    path = config()
+    shots = "streams: [{name: a, source: {type: images, path: shots}}]\n"
+    path.write_text(path.read_text().replace("streams:\n", shots))
+    outcome = _run(path)
+    assert outcome.manifest.inputs == {str(tmp_path / "shots"): hash_files(pictures)}
 
 
 def test_a_stop_saves_everything_up_to_then(config: MakeConfig, clip: MakeClip) -> None:

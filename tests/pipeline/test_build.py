@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vidan.detector import Detections
-from vidan.pipeline.build import describe_rules, lane_maker, rules_of
+from vidan.pipeline.build import describe_rules, lane_maker, rules_of, warn_of_unseen_rules
 from vidan.pipeline.config.load import load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.events import Event
@@ -108,6 +108,20 @@ def test_each_stream_has_the_rules_it_names(config_of) -> None:
     )
     assert list(rules_of(config, "a")) == ["gate", "yard"]
     assert list(rules_of(config, "b")) == ["gate"]
+
+
+def test_a_rule_outside_the_picture_is_warned_of(config_of) -> None:
+    config = config_of(
+        """
+        rules:
+          gate: {type: line, points: [[300, 0], [300, 100]]}
+          yard: {type: zone, polygon: [[150, 50], [900, 50], [900, 90]]}
+          lane: {type: line, points: [[0.5, 0], [0.5, 1]]}
+        """
+    )
+    (warning,) = warn_of_unseen_rules(config, "a", 200, 100)
+    assert warning.startswith("rule gate lies wholly outside the picture of 200×100 pixels")
+    assert warn_of_unseen_rules(config, "a", 320, 100) == []
 
 
 def test_a_summary_is_told_the_classes_that_a_rule_can_count(config_of) -> None:

@@ -18,6 +18,7 @@ from vidan.pipeline.manifest import (
     StreamRecord,
     environment,
     hash_file,
+    hash_files,
     hash_text,
 )
 from vidan.pipeline.stages import SourceHealth
@@ -84,6 +85,24 @@ def test_a_reader_never_meets_half_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(SinkError, match=r"cannot write the manifest .*run\.json: No space left"):
         manifest.write(path)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path], "the draft is removed"
+
+
+def test_on_a_full_disk_it_is_written_over_itself_as_far_as_it_fits(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    manifest = a_manifest()
+    manifest.write(path)
+    manifest.finish(RunStatus.FAILED, "no space left")
+    manifest.write_over(path)
+    assert json.loads(path.read_text(encoding="utf-8")) == manifest.to_record()
+    manifest.finish(RunStatus.FAILED)
+    manifest.write_over(path)
+    assert json.loads(path.read_text(encoding="utf-8")) == manifest.to_record()
+    before = path.read_bytes()
+    manifest.finish(RunStatus.FAILED, "x" * 4096)
+    with pytest.raises(SinkError, match=r"cannot write the manifest .*run\.json: No space left"):
+        manifest.write_over(path)
+    assert path.read_bytes() == before
 
 
 def test_versions_are_told_without_importing_the_packages() -> None:
@@ -99,4 +118,7 @@ def test_hashes_are_sha_256_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 1_000_000)
     assert hash_file(path) == hash_text("abc" * 1_000_000)
+    (tmp_path / "b.bin").write_bytes(b"b")
+    listed = f"{hash_file(path)}  a.bin\n{hash_text('b')}  b.bin\n"  # the format of sha256sum
+    assert hash_files([path, tmp_path / "b.bin"]) == hash_text(listed)
     assert hash_text("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def test_an_earlier_run_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_used_as_it_is(tmp_path: Path) -> None:
     assert RunFolder.create(tmp_path).path == tmp_path
+
+
+def test_no_two_runs_take_one_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as runs:
+        folders = list(runs.map(lambda _: RunFolder.create(tmp_path / "campus"), range(8)))
+    assert len({folder.path for folder in folders}) == 8
 
 
 def test_overwriting_removes_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:

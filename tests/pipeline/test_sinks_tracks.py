@@ -171,6 +171,18 @@ def test_a_full_disk_is_told_and_no_hole_is_counted_over(tmp_path: Path) -> None
     assert not path.exists()
 
 
+def test_a_draft_that_does_not_fit_gives_its_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    sink = TrackStore(tmp_path / "tracks.parquet", CLASS_NAMES)
+    sink.write(result(counted_frame(0, 1)))
+    monkeypatch.setattr(store, "_write_row_group", no_space)
+    with pytest.raises(SinkError, match="No space left"):
+        sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["tracks.parquet.partial"]
+
+
 def test_closing_twice_is_fine_and_writing_afterwards_is_a_mistake(tmp_path: Path) -> None:
     sink = TrackStore(tmp_path / "tracks.parquet", CLASS_NAMES)
     sink.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from vidan.pipeline.errors import SourceError
+from vidan.pipeline.sources.recording import Recording
 from vidan.pipeline.sources.video import VideoSource
 
 
@@ -35,6 +37,26 @@ def test_a_corrupt_picture_is_skipped_counted_and_reported(video_factory, read_n
     assert source.health.problems == [
         "motion.avi is damaged: packets or pictures that were skipped: 3, the first before 0.60 s"
     ]
+
+
+def test_pictures_that_may_refer_to_a_lost_one_are_called_unsure(video_factory, monkeypatch) -> None:
+    path = video_factory("clip.avi", codec="mpeg4", options={"g": "10"}, numbers=range(30))
+    decode_next, calls = Recording._decode_next, count()
+
+    def lose_two(self: Recording) -> list[av.VideoFrame] | None:
+        frames, call = decode_next(self), next(calls)
+        if call not in (4, 23):
+            return frames
+        self.corrupt += 1
+        return []
+
+    source = VideoSource("gate", path)
+    monkeypatch.setattr(Recording, "_decode_next", lose_two)
+    assert len(list(source)) == 28  # 6 and 25 are lost, and 7-9 and 26-29 may refer to them
+    assert source.health.problems[0] == (
+        "clip.avi is damaged: packets or pictures that were skipped: 2, the first before 0.70 s; "
+        "the 7 pictures from there to the next key frame may be smeared, counts there are unsure"
+    )
 
 
 def test_packets_that_the_decoder_swallows_silently_are_missed(video_factory, read_number) -> None:

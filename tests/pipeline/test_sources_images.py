@@ -29,6 +29,7 @@ def folder(tmp_path: Path, picture) -> Path:
     for number in range(12):
         save(tmp_path / "yard" / f"frame{number}.png", picture(number, 48, 64))
     (tmp_path / "yard" / "notes.txt").write_text("not a picture")
+    (tmp_path / "yard" / "._frame0.png").write_text("what macOS leaves beside a picture")
     return tmp_path / "yard"
 
 

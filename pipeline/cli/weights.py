@@ -6,7 +6,7 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from vidan.detector import WeightsCard
@@ -80,22 +80,32 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from vidan.detector import read_card, resolve_weights
+    from vidan.detector import PUBLISHED, download_record, fetched_path, read_card, resolve_weights
 
+    entry = PUBLISHED.get(options.weights)
+    if entry is not None and not fetched_path(entry.name).is_file():
+        _print_facts({"file": f"not here; get it with `vidan weights pull {entry.name}`"} | asdict(entry))
+        return 0
     path = resolve_weights(options.weights)
     _print_card(path, read_card(path))
+    if entry is not None:
+        _print_facts({"fetched_sha256": download_record(entry.name).get("sha256")})
     return 0
 
 
 def _print_card(path: Path, card: WeightsCard) -> None:
     """Prints what a weights file says about itself, and where it is."""
     facts = {"file": path} | asdict(card)
-    facts["image_size"] = "×".join(str(side) for side in card.image_size) + " (height × width)"
     facts["classes"] = f"{len(card.classes)}: {', '.join(card.classes)}"
     facts["metrics"] = ", ".join(f"{name} {value:g}" for name, value in card.metrics.items())
+    _print_facts(facts)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     for key, value in facts.items():
-        if value not in (None, ""):
-            sys.stdout.write(f"{key.replace('_', ' '):<16}{value}\n")
+        told = f"{value[0]}×{value[1]} (height × width)" if key == "image_size" else value
+        if told not in (None, ""):
+            sys.stdout.write(f"{key.replace('_', ' '):<16}{told}\n")
 
 
 def _show_arrival(done: int, total: int | None) -> None:
