@@ -64,9 +64,9 @@ def build_detector(config: DetectorConfig) -> YoloDetector:
             max_detections=config.max_detections,
             classes=config.classes,
         )
+        detector.warm_up()
     except ValueError as error:
         raise ConfigError(f"detector: {error}") from error
-    detector.warm_up()
     return detector
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from vidan.detector import WeightsError
+from vidan.detector import WeightsError, file_sha256
 from vidan.pipeline.build import (
     annotator_maker,
     build_detector,
@@ -24,7 +24,7 @@ from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import DetectorConfig, RunConfig
 from vidan.pipeline.engine.run import Engine, Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file, hash_files
+from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
 from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
@@ -190,7 +190,7 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
             inputs[stream.record.source] = partial(hash_files, stream.source.files)
         else:
             files = stream.source.describe()["files"]
-            inputs |= {file["path"]: partial(hash_file, Path(file["path"])) for file in files}
+            inputs |= {file["path"]: partial(file_sha256, Path(file["path"])) for file in files}
 
     def fill_in() -> None:
         for name, hash_input in inputs.items():

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from vidan.detector import file_sha256
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.stages import SourceHealth
@@ -189,16 +190,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits, read in pieces; a gigabyte takes a second or two.
-
-    Raises:
-        OSError: If the file cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def hash_text(text: str) -> str:
     """SHA-256 of a text in UTF-8 as 64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -210,7 +201,7 @@ def hash_files(paths: Iterable[Path]) -> str:
     Raises:
         OSError: If one of them cannot be read.
     """
-    return hash_text("".join(f"{hash_file(path)}  {path.name}\n" for path in paths))
+    return hash_text("".join(f"{file_sha256(path)}  {path.name}\n" for path in paths))
 
 
 def _write_through(path: Path, mode: Literal["wb", "r+b"], data: bytes) -> None:

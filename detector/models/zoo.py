@@ -6,8 +6,7 @@ give the same network.
 
 from __future__ import annotations
 
-import difflib
-
+from vidan.detector.errors import near_miss
 from vidan.detector.models.gelan import Gelan, Size, Stage
 from vidan.detector.models.pgi import PgiNetwork
 
@@ -103,7 +102,5 @@ def size_of(name: str) -> Size:
         ValueError: If the name is unknown.
     """
     if name not in MODEL_NAMES:
-        near = difflib.get_close_matches(name, MODEL_NAMES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown model {name!r}{hint} Known: {', '.join(MODEL_NAMES)}")
+        raise ValueError(f"unknown model {name!r}; {near_miss(name, MODEL_NAMES)}known are {', '.join(MODEL_NAMES)}")
     return SIZES[name[-1]]

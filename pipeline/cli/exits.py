@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidan.pipeline.errors import PipelineError
+from vidan.pipeline.errors import ConfigError, PipelineError
 
 EXIT_INTERNAL = 1
 EXIT_SOURCE = 3
@@ -23,8 +23,10 @@ exit codes:
 
 def exit_code_of(error: Exception) -> int:
     """What `vidan` exits with because of an error; `EXIT_INTERNAL` for what only a bug can raise."""
-    from vidan.detector import WeightsError  # loads NumPy and more, which --help does without
+    from vidan.detector import DeviceError, WeightsError  # loads NumPy and more, which --help does without
 
     if isinstance(error, PipelineError):
         return error.exit_code
+    if isinstance(error, DeviceError):
+        return ConfigError.exit_code
     return EXIT_WEIGHTS if isinstance(error, WeightsError) else EXIT_INTERNAL

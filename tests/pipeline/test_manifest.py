@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vidan.detector import file_sha256
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.manifest import (
     SEMANTICS_VERSION,
@@ -17,7 +18,6 @@ from vidan.pipeline.manifest import (
     RunStatus,
     StreamRecord,
     environment,
-    hash_file,
     hash_files,
     hash_text,
 )
@@ -117,8 +117,8 @@ def test_versions_are_told_without_importing_the_packages() -> None:
 def test_hashes_are_sha_256_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 1_000_000)
-    assert hash_file(path) == hash_text("abc" * 1_000_000)
+    assert file_sha256(path) == hash_text("abc" * 1_000_000)
     (tmp_path / "b.bin").write_bytes(b"b")
-    listed = f"{hash_file(path)}  a.bin\n{hash_text('b')}  b.bin\n"  # the format of sha256sum
+    listed = f"{file_sha256(path)}  a.bin\n{hash_text('b')}  b.bin\n"  # the format of sha256sum
     assert hash_files([path, tmp_path / "b.bin"]) == hash_text(listed)
     assert hash_text("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
