@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,17 @@ from vidan.detector.weights.registry import cache_folder
 logger = logging.getLogger(__name__)
 
 
-def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Model:
+@cache
+def the_core() -> openvino.Core:
+    """The one OpenVINO core of this process, which is never let go.
+
+    A core gives the thread that first uses its CPU plugin a signal stack, and frees that stack when it goes, even where
+    another core has remembered it as the one to return to: the next signal then ends the process (seen with 2026.4).
+    """
+    return openvino.Core()
+
+
+def load_graph(weights: Path, sha256: str) -> openvino.Model:
     """The network as a graph from uint8 pictures to the head's raw maps.
 
     Its input is (?, H, W, 3) RGB; `reshape` gives it any size of multiples of 32. Its outputs are the three maps,
@@ -28,7 +39,6 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
     Args:
         weights: A file of ours.
         sha256: Of that file.
-        core: Reads the graph.
 
     Raises:
         WeightsError: If the weights cannot be used.
@@ -38,7 +48,7 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
     except WeightsError as error:
         logger.warning("the converted network cannot be kept: %s", error)
         return _convert(weights)
-    if kept := _kept(folder, core):
+    if kept := _kept(folder):
         return kept
     logger.info("converting %s for OpenVINO; this happens once", weights.name)
     graph = _convert(weights)
@@ -47,7 +57,7 @@ def load_graph(weights: Path, sha256: str, core: openvino.Core) -> openvino.Mode
         _keep(graph, folder)
     except (OSError, RuntimeError) as error:  # OpenVINO tells of a full disk by a RuntimeError
         problem = error
-    if kept := _kept(folder, core):
+    if kept := _kept(folder):
         return kept  # what later runs read: the first answers with the same bits
     logger.warning("the converted network could not be kept in %s (%s); set VIDAN_HOME", folder, problem)
     return graph
@@ -94,11 +104,11 @@ def _keep(graph: openvino.Model, folder: Path) -> None:
         os.replace(draft, folder)
 
 
-def _kept(folder: Path, core: openvino.Core) -> openvino.Model | None:
+def _kept(folder: Path) -> openvino.Model | None:
     """The graph in the cache; None if it is not there or not whole, or another run moves it at this moment."""
     with suppress(OSError, RuntimeError):
         if _intact(folder):
-            return core.read_model(folder / "graph.xml")
+            return the_core().read_model(folder / "graph.xml")
     return None
 
 

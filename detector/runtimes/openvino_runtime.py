@@ -17,7 +17,7 @@ from vidan.detector.detections import Detections
 from vidan.detector.errors import DeviceError
 from vidan.detector.nms import NmsOptions, suppress
 from vidan.detector.runtimes.decode import decode_candidates
-from vidan.detector.runtimes.openvino_graph import load_graph
+from vidan.detector.runtimes.openvino_graph import load_graph, the_core
 from vidan.detector.weights.checkpoint import read_card
 
 MAX_STREAMS = 4
@@ -45,11 +45,11 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, weights: Path, sha256: str, *, precision: str = "auto", threads: int | None = None) -> None:
-        self._core = openvino.Core()
+        self._core = the_core()
         self._precision = _precision(precision, self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._compile_options = _compile_options(self._precision, threads)
         self._classes = len(read_card(weights).classes)
-        self._graph = load_graph(weights, sha256, self._core)
+        self._graph = load_graph(weights, sha256)
         self._networks: dict[tuple[int, int], _Network] = {}
 
     def infer(self, images: Iterable[NDArray[np.uint8]], options: NmsOptions) -> list[Detections]:

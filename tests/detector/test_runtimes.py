@@ -103,11 +103,10 @@ def test_no_pictures_give_no_answers(runtime: Runtime) -> None:
 @pytest.mark.usefixtures("_home")
 def test_openvino_computes_what_torch_computes(weights: Path, pictures: list[NDArray[np.uint8]]) -> None:
     model, _ = load_model(weights)
-    core = openvino.Core()
-    graph = openvino_graph.load_graph(weights, _sha256(weights), core)
+    graph = openvino_graph.load_graph(weights, _sha256(weights))
     for picture in (pictures[0], pictures[2]):
         graph.reshape([1, *picture.shape])
-        maps = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(picture[None])
+        maps = openvino_graph.the_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(picture[None])
         found = decode_candidates(
             [maps[level][0] for level in range(3)], classes=len(CLASSES), height=picture.shape[0], confidence=0
         )
@@ -199,7 +198,7 @@ def test_a_harmed_network_in_the_cache_is_converted_again(
 ) -> None:
     (kept,) = cache.glob("openvino/*")
     whole = (kept / "graph.bin").read_bytes()
-    fresh = openvino.Core().read_model(kept / "graph.xml")
+    fresh = openvino_graph.the_core().read_model(kept / "graph.xml")
     converted = []
     monkeypatch.setattr(openvino_graph, "_convert", lambda weights: converted.append(weights) or fresh)
     monkeypatch.setenv("VIDAN_HOME", str(tmp_path))
@@ -211,7 +210,7 @@ def test_a_harmed_network_in_the_cache_is_converted_again(
     else:
         file.unlink()
     for _ in range(2):
-        openvino_graph.load_graph(weights, _sha256(weights), openvino.Core())
+        openvino_graph.load_graph(weights, _sha256(weights))
     assert file.read_bytes() == whole
     assert converted == [weights]
 
@@ -223,12 +222,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fresh = openvino_graph.load_graph(weights, _sha256(weights), openvino.Core())
+    fresh = openvino_graph.load_graph(weights, _sha256(weights))
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
     monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
     monkeypatch.setenv("VIDAN_HOME", str(occupied))
-    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
+    assert openvino_graph.load_graph(weights, _sha256(weights)) is fresh
     assert "VIDAN_HOME" in caplog.text
 
 
@@ -243,7 +242,7 @@ def test_a_network_that_cannot_be_kept_is_used_all_the_same(
     faster: bool,
 ) -> None:
     (kept,) = cache.glob("openvino/*")
-    fresh = openvino.Core().read_model(kept / "graph.xml")
+    fresh = openvino_graph.the_core().read_model(kept / "graph.xml")
 
     def save_on_a_full_disk(*_: object, **__: object) -> None:
         if faster:
@@ -253,7 +252,7 @@ def test_a_network_that_cannot_be_kept_is_used_all_the_same(
     monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
     monkeypatch.setattr(openvino, "save_model", save_on_a_full_disk)
     monkeypatch.setenv("VIDAN_HOME", str(tmp_path))
-    graph = openvino_graph.load_graph(weights, _sha256(weights), openvino.Core())
+    graph = openvino_graph.load_graph(weights, _sha256(weights))
     assert (graph is not fresh) == faster
     assert ("iostream error" in caplog.text) == (not faster)
 
@@ -263,14 +262,14 @@ def test_without_a_home_folder_the_network_is_not_kept(
     cache: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (kept,) = cache.glob("openvino/*")
-    fresh = openvino.Core().read_model(kept / "graph.xml")
+    fresh = openvino_graph.the_core().read_model(kept / "graph.xml")
 
     def homeless() -> Path:
         raise WeightsError("there is no home folder")
 
     monkeypatch.setattr(openvino_graph, "cache_folder", homeless)
     monkeypatch.setattr(openvino_graph, "_convert", lambda weights: fresh)
-    assert openvino_graph.load_graph(weights, _sha256(weights), openvino.Core()) is fresh
+    assert openvino_graph.load_graph(weights, _sha256(weights)) is fresh
     assert "there is no home folder" in caplog.text
 
 
@@ -325,3 +324,18 @@ def test_cuda_finds_what_the_cpu_finds(
     for wanted, got in zip(expected, found, strict=True):
         near = np.abs(wanted.xyxy[:, None] - got.xyxy[None]).max(-1) < 1.0
         assert near.any(1).mean() >= share
+
+
+@pytest.mark.usefixtures("open_vino")
+def test_a_signal_after_two_detectors_have_gone_is_survived(weights: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from vidan.detector import load_detector
+signal.signal(signal.SIGUSR1, lambda number, frame: None)
+first, second = (load_detector(Path({str(weights)!r}), runtime="openvino") for _ in range(2))
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    assert subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], check=False).returncode == 0
