@@ -126,6 +126,7 @@ class Tracklets:
             class_id=votes.argmax(axis=1),
             class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
             confirmed=seen["state"] == State.CONFIRMED,
+            observed=np.ones(len(rows), np.bool_),
             ended=ended,
         )
 

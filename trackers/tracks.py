@@ -13,15 +13,17 @@ from vidan.detector import Detections
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
-    """The tracklets observed in one frame of one stream, ordered by track id.
+    """The tracklets present in one frame of one stream, ordered by track id.
 
     Attributes:
         track_id: (N,) int64, from 1, unique within the stream, never reused.
         xyxy: (N, 4) float32, left, top, right, bottom in pixels of the source image.
-        confidence: (N,) float32, 0..1, of the detection that was matched in this frame.
+        confidence: (N,) float32, 0..1, of the detection that was matched in this frame; 0 where none was.
         class_id: (N,) int64, winner of the confidence-weighted vote over the tracklet's life so far.
         class_share: (N,) float32, 0..1, share of that vote which the winner holds.
         confirmed: (N,) bool, False while the tracklet is tentative.
+        observed: (N,) bool, False where the box was put between two sightings afterwards (trackers answer only what
+            they saw; a second pass fills gaps).
         ended: ids of the confirmed tracklets that the tracker gave up at this frame; they never come back.
 
     Raises:
@@ -34,11 +36,12 @@ class Tracks:
     class_id: NDArray[np.int64]
     class_share: NDArray[np.float32]
     confirmed: NDArray[np.bool_]
+    observed: NDArray[np.bool_]
     ended: tuple[int, ...] = field(default=())
 
     def __post_init__(self) -> None:
         count = len(self.track_id)
-        columns = (self.track_id, self.confidence, self.class_id, self.class_share, self.confirmed)
+        columns = (self.track_id, self.confidence, self.class_id, self.class_share, self.confirmed, self.observed)
         if self.xyxy.shape != (count, 4) or any(column.shape != (count,) for column in columns):
             raise ValueError(
                 f"Tracks need xyxy (N, 4) and columns (N,); got {self.xyxy.shape} and {[c.shape for c in columns]}"
@@ -56,6 +59,7 @@ class Tracks:
             self.class_id[index],
             self.class_share[index],
             self.confirmed[index],
+            self.observed[index],
             self.ended,
         )
 
@@ -67,6 +71,7 @@ class Tracks:
             np.zeros(0, np.float32),
             np.zeros(0, np.int64),
             np.zeros(0, np.float32),
+            np.zeros(0, np.bool_),
             np.zeros(0, np.bool_),
             ended,
         )

@@ -117,8 +117,8 @@ class LineRule:
             moment = Moment.between(start, stop, passage.fraction)
             if walker.has_settled(moment.pts_seconds, self._settle):
                 events += self._commit(walker)
-            adjacent = stop.update - start.update == 1
-            certainty = "bridged" if bridged else "seen" if adjacent else "interpolated"
+            seen = stop.update - start.update == 1 and start.is_observed and stop.is_observed
+            certainty = "bridged" if bridged else "seen" if seen else "interpolated"
             walker.take(passage, moment, certainty)
         return events
 

@@ -43,6 +43,11 @@ class Sighting(NamedTuple):
         return int(self.tracks.class_id[self.row])
 
     @property
+    def is_observed(self) -> bool:
+        """False where a gap of the track was filled."""
+        return bool(self.tracks.observed[self.row])
+
+    @property
     def height(self) -> float:
         """Of the box, in pixels."""
         return float(self.tracks.xyxy[self.row, 3] - self.tracks.xyxy[self.row, 1])

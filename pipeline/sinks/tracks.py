@@ -15,6 +15,7 @@ is null, so that "nobody there" and "not looked at" stay different. Columns:
     class_share  float32     0..1, share of the vote
     confidence   float32     0..1, of the detection
     confirmed    bool        as the tracker said
+    observed     bool        false where the box was put between two sightings
     x1 y1 x2 y2        float32  the tracker's own box, pixels of the source
     sx1 sy1 sx2 sy2    float32  the smoothed box, on which the rules count
 
@@ -56,6 +57,7 @@ _TRACK_COLUMNS = [
     pa.field("class_share", pa.float32()),
     pa.field("confidence", pa.float32()),
     pa.field("confirmed", pa.bool_()),
+    pa.field("observed", pa.bool_()),
     *(pa.field(name, pa.float32()) for name in _BOX + _SMOOTHED),
 ]
 _FRAME_COLUMNS = [
@@ -268,6 +270,7 @@ def _to_batch(frames: Sequence[StoredFrame], schema: pa.Schema, class_names: pa.
         "class_share": per_track([frame.tracks.class_share for frame in counted], pa.float32()),
         "confidence": per_track([frame.tracks.confidence for frame in counted], pa.float32()),
         "confirmed": per_track([frame.tracks.confirmed for frame in counted], pa.bool_()),
+        "observed": per_track([frame.tracks.observed for frame in counted], pa.bool_()),
     }
     for i, (observed, smoothed) in enumerate(zip(_BOX, _SMOOTHED, strict=True)):
         columns[observed] = per_track([frame.observed_xyxy[:, i] for frame in counted], pa.float32())
@@ -280,8 +283,8 @@ def _from_table(table: pa.Table) -> Iterator[StoredFrame]:
     present = table["track"].is_valid().to_numpy()
     track_id, class_id = (_column(table, name, np.int64) for name in ("track", "class_id"))
     class_share, confidence = (_column(table, name, np.float32) for name in ("class_share", "confidence"))
-    confirmed = _column(table, "confirmed", np.bool_)
-    smoothed, observed = (
+    confirmed, observed = (_column(table, name, np.bool_) for name in ("confirmed", "observed"))
+    smoothed, tracker_xyxy = (
         np.stack([_column(table, name, np.float32) for name in names], axis=1) for names in (_SMOOTHED, _BOX)
     )
     heads = table.select([field.name for field in _FRAME_COLUMNS]).take(pa.array(starts)).to_pylist()
@@ -294,10 +297,11 @@ def _from_table(table: pa.Table) -> Iterator[StoredFrame]:
             class_id[rows],
             class_share[rows],
             confirmed[rows],
+            observed[rows],
             tuple(head["ended"]),
         )
         stamp = Stamp(head["source"], head["frame"], head["time"], head["utc"])
-        yield StoredFrame(CountedFrame(stamp, tracks, observed[rows]), head["height"], head["width"])
+        yield StoredFrame(CountedFrame(stamp, tracks, tracker_xyxy[rows]), head["height"], head["width"])
 
 
 def _column(table: pa.Table, name: str, dtype: type[np.generic]) -> np.ndarray:

@@ -140,6 +140,7 @@ class SyntheticSource:
             np.array([class_id for _, _, class_id in rows], np.int64),
             np.ones(len(rows), np.float32),
             np.ones(len(rows), np.bool_),
+            np.ones(len(rows), np.bool_),
         )
 
     def _visible(self, shape: MovingShape, seconds: float) -> tuple[int, int, int, int] | None:

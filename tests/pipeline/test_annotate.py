@@ -36,6 +36,7 @@ def tracks_at(*boxes: tuple[int, float, float, float, float], ended: tuple[int, 
         np.zeros(count, np.int64),
         np.ones(count, np.float32),
         np.ones(count, np.bool_),
+        np.ones(count, np.bool_),
         ended,
     )
 

@@ -36,6 +36,7 @@ def counted_frame(index: int, count: int, stream: str = "door", seed: int = 0) -
         class_id=rng.integers(0, len(CLASS_NAMES), count),
         class_share=rng.random(count).astype(np.float32),
         confirmed=rng.random(count) > 0.2,
+        observed=rng.random(count) > 0.1,
         ended=tuple(rng.integers(1, 500, index % 3).tolist()),
     )
     return CountedFrame(Stamp(stream, index, seconds, utc), tracks, rng.normal(200, 300, (count, 4)).astype(np.float32))
@@ -51,7 +52,7 @@ def assert_same(stored: list[StoredFrame], counted: list[CountedFrame]) -> None:
     for back, gave in zip((frame.counted for frame in stored), counted, strict=True):
         assert back.stamp == gave.stamp
         assert back.tracks.ended == gave.tracks.ended
-        for name in ("track_id", "xyxy", "confidence", "class_id", "class_share", "confirmed"):
+        for name in ("track_id", "xyxy", "confidence", "class_id", "class_share", "confirmed", "observed"):
             one, other = getattr(back.tracks, name), getattr(gave.tracks, name)
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)

@@ -71,6 +71,7 @@ def test_tracks_survive_the_way_to_a_file_and_back(tmp_path: Path) -> None:
         np.array([2, 0]),
         np.ones(2, np.float32),
         np.ones(2, np.bool_),
+        np.ones(2, np.bool_),
     )
     rows = MotRows.from_tracks([one, Tracks.empty(), one[np.array([True, False])]])
     write_mot(tmp_path / "out.txt", rows)

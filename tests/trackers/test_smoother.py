@@ -22,7 +22,8 @@ def tracks(*rows: tuple[int, bool, float], ended: tuple[int, ...] = ()) -> Track
     left = np.array(x, np.float32)
     xyxy = np.stack([left, np.zeros_like(left), left + 10, np.full_like(left, 20)], axis=1)
     ones = np.ones(len(rows), np.float32)
-    return Tracks(ids, xyxy, ones, np.zeros(len(rows), np.int64), ones, np.array(confirmed, np.bool_), ended)
+    classes = np.zeros(len(rows), np.int64)
+    return Tracks(ids, xyxy, ones, classes, ones, np.array(confirmed, np.bool_), ones > 0, ended)
 
 
 def smooth(

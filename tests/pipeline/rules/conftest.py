@@ -104,5 +104,6 @@ def _tracks(
         np.array(class_ids, np.int64),
         np.full(len(ids), 0.75, np.float32),
         np.ones(len(ids), np.bool_),
+        np.ones(len(ids), np.bool_),
         tuple(sorted(ended)),
     )
