@@ -171,6 +171,7 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
         low_confidence=tracker.low_confidence,
         new_confidence=tracker.new_confidence,
         confirm_frames=tracker.confirm_frames,
+        confirm_seconds=tracker.confirm_seconds,
         lost_after_seconds=tracker.lost_after_seconds,
         class_groups=groups,
     )

@@ -1,7 +1,15 @@
 """ByteTrack: every detection is worth associating, the unsure ones too.
 
 Written from Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022,
-arXiv:2110.06864. Where the paper counts frames this counts seconds, and boxes of different class groups never meet.
+arXiv:2110.06864, with four changes:
+
+- Where the paper counts frames this counts seconds, and boxes of different class groups never meet.
+- IoU is multiplied with the IoU of the heights, as in Hybrid-SORT (Yang et al., AAAI 2024, arXiv:2308.00783): of two
+  people who overlap, the one of the right height is the right one.
+- Lost tracklets may be found by unsure detections, too.
+- Who is left over after both rounds is looked for once more with grown boxes, as in C-BIoU (Yang et al., WACV 2023,
+  arXiv:2211.14317). A box grows with what the motion filter does not know: little for a steady walker, much for a new
+  one, a lost one, or on a camera of few frames per second, whose objects leave their boxes from frame to frame.
 """
 
 from __future__ import annotations
@@ -12,31 +20,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
-from vidan.trackers.association import assign, gate_groups, iou_cost
-from vidan.trackers.tracklets import State, Tracklets
-from vidan.trackers.tracks import Tracks
+from vidan.trackers.matching import Matching
+from vidan.trackers.tracklets import TENTATIVE, ClassGroups, Tracklets
+from vidan.trackers.tracks import Tracks, check_detections
 
-# Highest cost of a pair in each round, the authors' values. The first and the tentative round fuse the confidence in,
-# which lifts all costs: a perfect fit at confidence 0.5 costs 0.5.
-_HIGH_LIMIT = 0.8
-_LOW_LIMIT = 0.5
-_TENTATIVE_LIMIT = 0.7
+# What a pair must be more similar than in each round; 1 less the authors' highest costs. In the first and the tentative
+# round the confidence is multiplied in: a perfect fit at confidence 0.5 is worth 0.5.
+_HIGH = 0.2
+_LOW = 0.5
+_GROWN = 0.3
+_TENTATIVE = 0.2
 
 
 class ByteTracker:
     """One stream's tracker.
 
     A tracklet starts tentative, on a detection that nobody claims. It is confirmed by `confirm_frames` consecutive
-    sightings, and one miss before that removes it without a trace. A confirmed one that is not seen is lost; its motion
-    goes on being predicted, and it may be found again until `lost_after_seconds` have passed since it was last seen.
+    sightings, or, on slow cameras, by two that are `confirm_seconds` apart; one miss before that removes it without a
+    trace. A confirmed one that is not seen is lost; its motion goes on being predicted, and it may be found again until
+    `lost_after_seconds` have passed since it was last seen.
 
     Boxes of the answers are those of the motion filter after it saw the detection, which chatter less than detections.
 
     Args:
         high_confidence: Detections of at least this take part in the first round and may begin tracklets.
-        low_confidence: Detections from here to `high_confidence` only continue tracklets that were seen just now.
+        low_confidence: Detections from here to `high_confidence` only continue tracklets.
         new_confidence: A tracklet begins only on a detection of at least this and of `high_confidence`.
         confirm_frames: Sightings, the first included, that confirm a tracklet.
+        confirm_seconds: Time between two sightings that confirms a tracklet.
         lost_after_seconds: How long a lost tracklet is remembered.
         class_groups: Group of a class id, from 0; classes of one group may swap within a tracklet. A class that is not
             named is a group of its own.
@@ -51,8 +62,9 @@ class ByteTracker:
         high_confidence: float = 0.3,
         low_confidence: float = 0.1,
         new_confidence: float = 0.4,
-        confirm_frames: int = 2,
-        lost_after_seconds: float = 1.0,
+        confirm_frames: int = 3,
+        confirm_seconds: float = 0.15,
+        lost_after_seconds: float = 2.5,
         class_groups: Mapping[int, int] | None = None,
     ) -> None:
         if not 0 <= low_confidence <= high_confidence <= 1 or high_confidence == 0 or not 0 <= new_confidence <= 1:
@@ -60,45 +72,43 @@ class ByteTracker:
                 "confidences must satisfy 0 <= low <= high <= 1, 0 < high and 0 <= new <= 1; "
                 f"got low {low_confidence}, high {high_confidence}, new {new_confidence}"
             )
-        if confirm_frames < 1:
-            raise ValueError(f"confirm_frames must be at least 1, got {confirm_frames}")
-        if not lost_after_seconds >= 0:
-            raise ValueError(f"lost_after_seconds must not be negative, got {lost_after_seconds}")
-        self._class_groups = dict(class_groups or {})
-        if any(group < 0 for group in self._class_groups.values()):
-            raise ValueError(f"class groups are numbered from 0, got {self._class_groups}")
         self._high_confidence = high_confidence
         self._low_confidence = low_confidence
         self._new_confidence = new_confidence
-        self._confirm_frames = confirm_frames
-        self._lost_after_seconds = lost_after_seconds
+        self._confirm_seconds = confirm_seconds
+        self._groups = ClassGroups(class_groups)
+        self._make_tracklets = lambda: Tracklets(
+            confirm_frames=confirm_frames, confirm_seconds=confirm_seconds, lost_after_seconds=lost_after_seconds
+        )
         self.reset()
 
     def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
         """The tracklets seen in this frame; see `Tracker.update`. The image is not looked at.
 
         Raises:
-            ValueError: If time does not grow.
+            ValueError: If time does not grow, or a detection is no box.
         """
+        check_detections(detections)
         tracklets = self._tracklets
-        patience = max(self._lost_after_seconds, 2 * self._step_seconds)  # a slow stream's own pace is no gap
-        self._advance_to(pts_seconds)
-        ended = tracklets.expire(lost=pts_seconds - self._lost_after_seconds, seen=pts_seconds - patience)
+        ended = tracklets.advance(pts_seconds)
+        group = self._groups.of(detections.class_id)
+        matching = Matching(tracklets, detections, group)
         confidence = detections.confidence
-        high = detections[confidence >= self._high_confidence]
-        low = detections[(confidence >= self._low_confidence) & (confidence < self._high_confidence)]
+        is_high = confidence >= self._high_confidence
+        is_low = confidence >= self._low_confidence
+        is_low &= ~is_high
+        is_tentative = tracklets.state == TENTATIVE
 
-        known = tracklets.rows(State.CONFIRMED, State.LOST)
-        unseen, high = self._associate(known, high, _HIGH_LIMIT, fuse_confidence=True)
-        unseen = np.intersect1d(unseen, tracklets.rows(State.CONFIRMED))
-        self._associate(unseen, low, _LOW_LIMIT)
-        tentative = tracklets.rows(State.TENTATIVE)
-        _, high = self._associate(tentative, high, _TENTATIVE_LIMIT, fuse_confidence=True)
+        matching.round(~is_tentative, is_high, _HIGH, fuse_confidence=True)
+        matching.round(~is_tentative, is_low, _LOW)
+        matching.grown_round(~is_tentative, is_high, _GROWN)
+        matching.round(is_tentative, is_high, _TENTATIVE, fuse_confidence=True)
+        if tracklets.step_seconds >= self._confirm_seconds:  # a slow camera, where one step may leave the box
+            matching.grown_round(is_tentative, is_high, _GROWN)
 
-        tracklets.lose_unseen(pts_seconds)
-        born = high[high.confidence >= self._new_confidence]
-        tracklets.add(born, self._groups_of(born), pts_seconds)
-        return tracklets.seen_at(pts_seconds, ended)
+        born = matching.free(is_high & (confidence >= self._new_confidence))
+        tracklets.see(*matching.pairs, detections, born, group)
+        return tracklets.answer(ended)
 
     def finish(self) -> tuple[int, ...]:
         """Ids of the confirmed tracklets that were still alive, lost ones included; see `Tracker.finish`."""
@@ -106,30 +116,4 @@ class ByteTracker:
 
     def reset(self) -> None:
         """Forgets everything; ids start from 1 again, and so may time."""
-        self._tracklets = Tracklets(self._confirm_frames)
-        self._now_seconds = -np.inf
-        self._step_seconds = 0.0
-
-    def _advance_to(self, pts_seconds: float) -> None:
-        if not pts_seconds > self._now_seconds:
-            raise ValueError(f"time must grow from frame to frame: {pts_seconds} s came after {self._now_seconds} s")
-        if np.isfinite(self._now_seconds):
-            self._step_seconds = pts_seconds - self._now_seconds
-        if len(self._tracklets):
-            self._tracklets.predict(self._step_seconds)
-        self._now_seconds = pts_seconds
-
-    def _associate(
-        self, rows: NDArray[np.intp], detections: Detections, limit: float, *, fuse_confidence: bool = False
-    ) -> tuple[NDArray[np.intp], Detections]:
-        """One round: matches tracklets with detections, and gives back the rows and the detections left over."""
-        tracklets = self._tracklets
-        cost = iou_cost(tracklets.xyxy[rows], detections.xyxy, detections.confidence if fuse_confidence else None)
-        cost = gate_groups(cost, tracklets.group[rows], self._groups_of(detections))
-        pairs = assign(cost, limit)
-        tracklets.match(rows[pairs.rows], detections[pairs.columns], self._now_seconds)
-        return rows[pairs.free_rows], detections[pairs.free_columns]
-
-    def _groups_of(self, detections: Detections) -> NDArray[np.int64]:
-        """(N,) int64 groups: the configured ones from 0, a class of its own below 0."""
-        return np.array([self._class_groups.get(c, -1 - c) for c in detections.class_id.tolist()], np.int64)
+        self._tracklets = self._make_tracklets()

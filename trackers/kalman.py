@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector import cxcywh_to_xyxy, xyxy_to_cxcywh
+from vidan.detector import xyxy_to_cxcywh
 
 # Standard deviations in sizes of the box, for cx, cy, w, h. The variance of a random walk grows with time, so that its
 # deviation is per root second. DeepSORT's steps per frame at 30 frames per second would be drift 0.27 and acceleration
@@ -27,74 +27,115 @@ _FIRST_VELOCITY = np.array([2.0, 2.0, 0.2, 0.2])  # per second: things move fast
 _DRIFT = 0.1  # position beside its velocity, per root second: a box breathes with the detector's opinion
 _ACCELERATION = np.array([0.2, 0.2, 0.02, 0.02])  # velocity, per second and root second
 
+# Rows of the state. The densities of the two noises are those of the size when last observed: fixed in between.
+_ROWS = range(7)
+(
+    _POSITION,
+    _VELOCITY,
+    _POSITION_VARIANCE,
+    _COVARIANCE,
+    _VELOCITY_VARIANCE,
+    _DRIFT_DENSITY,
+    _ACCELERATION_DENSITY,
+) = _ROWS
+
 
 class BoxKalman:
-    """Filtered boxes as parallel arrays: row i is the i-th box of those added and not dropped since.
-
-    Attributes:
-        mean: (N, 8) float64, cx, cy, w, h in pixels, then their velocities in pixels per second.
-        covariance: (N, 4, 3) float64, for each coordinate var(position), cov(position, velocity), var(velocity).
-    """
+    """Filtered boxes as parallel arrays: box i is the i-th of those added and not dropped since."""
 
     def __init__(self) -> None:
-        self.mean = np.zeros((0, 8))
-        self.covariance = np.zeros((0, 4, 3))
-        self._size = np.zeros((0, 1))  # longer side when last observed: fixed in between, so that time steps compose
+        self._state = np.zeros((len(_ROWS), 0, 4))
 
     def __len__(self) -> int:
-        return len(self.mean)
+        return self._state.shape[1]
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """(N, 4) cx, cy, w, h in pixels."""
+        return self._state[_POSITION]
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """(N, 4) of cx, cy, w, h in pixels per second."""
+        return self._state[_VELOCITY]
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """(N, 4, 3) for each coordinate var(position), cov(position, velocity), var(velocity)."""
+        return np.moveaxis(self._state[_POSITION_VARIANCE : _VELOCITY_VARIANCE + 1], 0, 2)
 
     @property
     def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the mean as boxes; one that shrank unobserved is empty, never inside out."""
-        position = self.mean[:, :4].copy()
-        position[:, 2:] = position[:, 2:].clip(min=0)
-        return cxcywh_to_xyxy(position).astype(np.float32)
+        """(N, 4) float32, the positions as boxes; one that shrank unobserved is empty, never inside out."""
+        centre, half_size = self.position[:, :2], np.maximum(self.position[:, 2:], 0) / 2
+        return np.concatenate([centre - half_size, centre + half_size], axis=1, dtype=np.float32)
+
+    def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(len(boxes), 2) standard deviations of the centres of some boxes, in their widths and heights."""
+        variance = self._state[_POSITION_VARIANCE, :, :2].take(boxes, axis=0)
+        return np.sqrt(variance) / np.maximum(self.position[:, 2:].take(boxes, axis=0), 1.0)
 
     def add(self, xyxy: NDArray[np.float32]) -> None:
         """Appends (M, 4) boxes with a velocity of zero, give or take `_FIRST_VELOCITY`."""
-        position, size = _measure(xyxy)
-        covariance = np.zeros((len(xyxy), 4, 3))
-        covariance[..., 0] = (_FIRST_POSITION * size) ** 2
-        covariance[..., 2] = (_FIRST_VELOCITY * size) ** 2
-        self.mean = np.concatenate([self.mean, np.hstack([position, np.zeros_like(position)])])
-        self.covariance = np.concatenate([self.covariance, covariance])
-        self._size = np.concatenate([self._size, size])
+        position, size_squared = _measure(xyxy)
+        new = np.zeros((len(_ROWS), *position.shape))
+        new[_POSITION] = position
+        new[_POSITION_VARIANCE] = _FIRST_POSITION**2 * size_squared
+        new[_VELOCITY_VARIANCE] = _FIRST_VELOCITY**2 * size_squared
+        new[_DRIFT_DENSITY] = _DRIFT**2 * size_squared
+        new[_ACCELERATION_DENSITY] = _ACCELERATION**2 * size_squared
+        self._state = np.concatenate([self._state, new], axis=1)
 
     def predict(self, dt_seconds: float) -> None:
         """Moves all boxes on in time.
 
         Velocity is a random walk, position its integral with a drift of its own. The noise of both is integrated over
         the step (Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section
-        6.2.2), so that two half steps make one whole step in the mean and in the covariance.
+        6.2.2), so that two half steps make one whole step in the mean and in the covariance. Mean, covariance and noise
+        of a coordinate all grow linearly in each other, so one matrix moves everything.
         """
         dt = dt_seconds
-        drift, acceleration = (_DRIFT * self._size) ** 2, (_ACCELERATION * self._size) ** 2
-        self.mean[:, :4] += dt * self.mean[:, 4:]
-        position, cross, velocity = np.moveaxis(self.covariance, 2, 0)  # views: writing to them is the point
-        position += dt * (2 * cross + dt * velocity + drift + dt**2 / 3 * acceleration)
-        cross += dt * (velocity + dt / 2 * acceleration)
-        velocity += dt * acceleration
-
-    def update(self, rows: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
-        """Corrects the boxes `rows`, each at most once, with the (len(rows), 4) boxes that were observed."""
-        measured, size = _measure(xyxy)
-        mean, (position, cross, velocity) = self.mean[rows], np.moveaxis(self.covariance[rows], 2, 0)
-        innovation = measured - mean[:, :4]
-        innovation_variance = position + (_MEASUREMENT * size) ** 2
-        gain, velocity_gain = position / innovation_variance, cross / innovation_variance
-        self.mean[rows] = mean + np.hstack([gain * innovation, velocity_gain * innovation])
-        self.covariance[rows] = np.stack(
-            [(1 - gain) * position, (1 - gain) * cross, velocity - velocity_gain * cross], axis=2
+        step = np.array(
+            [
+                [1, dt, 0, 0, 0, 0, 0],
+                [0, 1, 0, 0, 0, 0, 0],
+                [0, 0, 1, 2 * dt, dt**2, dt, dt**3 / 3],
+                [0, 0, 0, 1, dt, 0, dt**2 / 2],
+                [0, 0, 0, 0, 1, 0, dt],
+                [0, 0, 0, 0, 0, 1, 0],
+                [0, 0, 0, 0, 0, 0, 1],
+            ]
         )
-        self._size[rows] = size
+        self._state = (step @ self._state.reshape(len(_ROWS), -1)).reshape(self._state.shape)
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
-        """Drops the rows where `mask` (N,) is False."""
-        self.mean, self.covariance, self._size = self.mean[mask], self.covariance[mask], self._size[mask]
+    def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
+        """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed.
+
+        All are computed: to have been observed with an infinite error is not to have been observed.
+        """
+        position, velocity, variance, covariance, velocity_variance, drift, acceleration = self._state
+        measured = position.copy()
+        measured[boxes], size_squared = _measure(xyxy)
+        drift[boxes] = _DRIFT**2 * size_squared
+        acceleration[boxes] = _ACCELERATION**2 * size_squared
+        error = np.full((len(self), 1), np.inf)
+        error[boxes] = _MEASUREMENT**2 * size_squared
+        innovation = measured - position
+        innovation_variance = variance + error
+        gain, velocity_gain = variance / innovation_variance, covariance / innovation_variance
+        position += gain * innovation  # views of the state: writing to them is the point
+        velocity += velocity_gain * innovation
+        velocity_variance -= velocity_gain * covariance
+        rest = 1 - gain
+        variance *= rest
+        covariance *= rest
+
+    def keep(self, boxes: NDArray[np.intp]) -> None:
+        """Drops all boxes but these."""
+        self._state = self._state.take(boxes, axis=1)
 
 
 def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, 4) cx, cy, w, h and (N, 1) longer sides."""
+    """(N, 4) cx, cy, w, h and (N, 1) squares of the longer sides."""
     position = xyxy_to_cxcywh(xyxy.astype(np.float64))
-    return position, position[:, 2:].max(axis=1, keepdims=True)
+    return position, np.maximum(position[:, 2], position[:, 3])[:, None] ** 2

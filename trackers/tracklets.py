@@ -3,13 +3,14 @@
     born --> TENTATIVE --> CONFIRMED <--> LOST --> removed
                  '-------------------------------> removed
 
-A removed tracklet has no row any more.
+A removed tracklet has no row any more. A tracker asks where everybody should be (`advance`), decides which detection is
+whom, and says so once (`see`); nothing here loops over tracklets.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-from itertools import count
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,129 +19,211 @@ from vidan.detector import Detections
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.tracks import Tracks
 
+TENTATIVE, CONFIRMED, LOST = 0, 1, 2  # where in its life a tracklet is; an enum's members take microseconds to read
 
-class State(IntEnum):
-    """Where in its life a tracklet is."""
-
-    TENTATIVE = 0
-    CONFIRMED = 1
-    LOST = 2
+_SIMULTANEOUS = 1e-6  # seconds: frames closer than this are the same moment, as far as limits are concerned
 
 
-_COLUMNS = np.dtype(
-    [
-        ("track_id", np.int64),
-        ("group", np.int64),
-        ("state", np.int8),
-        ("seen_frames", np.int64),
-        ("seen_seconds", np.float64),
-        ("seen_confidence", np.float32),
-    ]
-)
+class ClassGroups:
+    """Which classes may swap within a tracklet.
+
+    Args:
+        groups: Group of a class id, from 0. A class that is not named is a group of its own, below 0.
+
+    Raises:
+        ValueError: If a group is negative.
+    """
+
+    def __init__(self, groups: Mapping[int, int] | None) -> None:
+        self._named = dict(groups or {})
+        if any(group < 0 for group in self._named.values()):
+            raise ValueError(f"class groups are numbered from 0, got {self._named}")
+        self._group_of_class = np.zeros(0, np.int64)
+
+    def of(self, class_id: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(N,) int64 groups of (N,) classes."""
+        try:
+            return self._group_of_class.take(class_id)
+        except IndexError:  # a class that was not met before
+            classes = range(int(class_id.max()) + 1)
+            self._group_of_class = np.array([self._named.get(label, -1 - label) for label in classes], np.int64)
+            return self._group_of_class.take(class_id)
 
 
 class Tracklets:
     """One stream's memory. Row i of everything is one tracklet; rows are ordered by ascending id.
 
     Args:
-        confirm_frames: Sightings that turn a tentative tracklet into a confirmed one.
+        confirm_frames: Sightings that turn a tentative tracklet into a confirmed one, the first one included.
+        confirm_seconds: Two sightings that lie this far apart confirm it too.
+        lost_after_seconds: How long after its last sighting a tracklet is given up.
+
+    Attributes:
+        motion: Of all rows.
+        track_id: (N,) int64.
+        group: (N,) int64, the class group that each tracklet was born into and never leaves.
+        state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
+        now_seconds: Time of the current frame, minus infinity before the first.
+        step_seconds: From the last frame to the current one.
     """
 
-    def __init__(self, confirm_frames: int) -> None:
+    def __init__(self, *, confirm_frames: int, confirm_seconds: float, lost_after_seconds: float) -> None:
+        if confirm_frames < 1:
+            raise ValueError(f"confirm_frames must be at least 1, got {confirm_frames}")
+        if not confirm_seconds > 0:
+            raise ValueError(f"confirm_seconds must be above 0, got {confirm_seconds}")
+        if not lost_after_seconds >= 0:
+            raise ValueError(f"lost_after_seconds must not be negative, got {lost_after_seconds}")
         self._confirm_frames = confirm_frames
-        self._ids = count(1)
-        self._motion = BoxKalman()
-        self._columns = np.zeros(0, _COLUMNS)
-        self._votes = np.zeros((0, 0))  # (N, highest class so far + 1), sums of confidences
+        self._confirm_seconds = confirm_seconds
+        self._lost_after_seconds = lost_after_seconds
+        self.motion = BoxKalman()
+        self.now_seconds = -np.inf
+        self.step_seconds = 0.0
+        self.track_id = np.zeros(0, np.int64)
+        self.group = np.zeros(0, np.int64)
+        self.state = np.zeros(0, np.int8)
+        self._born_seconds = np.zeros(0)
+        self._seen_seconds = np.zeros(0)
+        self._born_frame = np.zeros(0, np.int64)
+        self._confidence = np.zeros(0, np.float32)
+        self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
+        self._next_id = 1
+        self._frame = 0
 
     def __len__(self) -> int:
-        return len(self._columns)
-
-    @property
-    def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32 pixels, where the motion model believes the boxes are."""
-        return self._motion.xyxy
-
-    @property
-    def group(self) -> NDArray[np.int64]:
-        """(N,) int64, the class group that each tracklet was born into and never leaves."""
-        return self._columns["group"]
+        return len(self.track_id)
 
     @property
     def known_ids(self) -> tuple[int, ...]:
         """Ids of the confirmed and lost tracklets, ascending."""
-        known = self._columns["state"] != State.TENTATIVE
-        return tuple(self._columns["track_id"][known].tolist())
+        return tuple(self.track_id[self.state != TENTATIVE].tolist())
 
-    def rows(self, *states: State) -> NDArray[np.intp]:
-        """Rows of the tracklets in any of these states, ascending."""
-        wanted = np.zeros(len(State), np.bool_)
-        wanted[list(states)] = True
-        return np.flatnonzero(wanted[self._columns["state"]])
+    def advance(self, pts_seconds: float) -> tuple[int, ...]:
+        """Moves everybody on to the time of the next frame; ids of those that are given up for it, ascending.
 
-    def predict(self, dt_seconds: float) -> None:
-        """Moves every tracklet on by the time since the last frame."""
-        self._motion.predict(dt_seconds)
+        Lost tracklets are given up `lost_after_seconds` after they were seen, and confirmed ones too, when the stream
+        itself made such a pause. On a slow stream its own pace is no pause.
 
-    def add(self, detections: Detections, group: NDArray[np.int64], pts_seconds: float) -> None:
-        """Begins a tracklet on each detection; `group` is (len(detections),)."""
-        born = np.zeros(len(detections), _COLUMNS)
-        born["track_id"] = [next(self._ids) for _ in born]
-        born["group"] = group
-        born["state"] = State.TENTATIVE
-        self._columns = np.concatenate([self._columns, born])
-        self._votes = np.concatenate([self._votes, np.zeros((len(born), self._votes.shape[1]))])
-        self._motion.add(detections.xyxy)
-        self._see(np.arange(len(self) - len(born), len(self)), detections, pts_seconds)
-
-    def match(self, rows: NDArray[np.intp], detections: Detections, pts_seconds: float) -> None:
-        """Detection k is tracklet rows[k]: corrects its motion, counts its vote, finds it again if it was lost."""
-        self._motion.update(rows, detections.xyxy)
-        self._see(rows, detections, pts_seconds)
-
-    def lose_unseen(self, pts_seconds: float) -> None:
-        """Who was not seen in the frame of this time is lost if it was confirmed, and removed if it was tentative."""
-        unseen = self._columns["seen_seconds"] < pts_seconds
-        tentative = self._columns["state"] == State.TENTATIVE
-        self._columns["state"][unseen & ~tentative] = State.LOST
-        self._keep(~(unseen & tentative))
-
-    def expire(self, *, lost: float, seen: float) -> tuple[int, ...]:
-        """Removes the lost tracklets last seen before the one time, and the confirmed ones before the other."""
-        before = np.array([-np.inf, seen, lost])[self._columns["state"]]
-        expired = self._columns["seen_seconds"] < before
-        ended = tuple(self._columns["track_id"][expired].tolist())
-        self._keep(~expired)
+        Raises:
+            ValueError: If time does not grow.
+        """
+        if not pts_seconds > self.now_seconds:
+            raise ValueError(f"time must grow from frame to frame: {pts_seconds} s came after {self.now_seconds} s")
+        slow_pace = 2 * self.step_seconds
+        if np.isfinite(self.now_seconds):
+            self.step_seconds = pts_seconds - self.now_seconds
+        self.now_seconds = pts_seconds
+        self._frame += 1
+        if len(self) == 0:
+            return ()
+        is_over = self._seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
+        ended: tuple[int, ...] = ()
+        if np.count_nonzero(is_over):
+            is_over &= self.state != TENTATIVE
+            if self.step_seconds <= slow_pace:
+                is_over &= self.state == LOST
+            ended = tuple(self.track_id[is_over].tolist())
+            self._keep(~is_over)
+        self.motion.predict(self.step_seconds)
         return ended
 
-    def seen_at(self, pts_seconds: float, ended: tuple[int, ...]) -> Tracks:
-        """The tracker's answer for the frame of this time: who was seen in it, boxes filtered."""
-        rows = np.flatnonzero(self._columns["seen_seconds"] == pts_seconds)
-        if len(rows) == 0:
-            return Tracks.empty(ended)
-        seen, votes = self._columns[rows], self._votes[rows]
+    def see(
+        self,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        detections: Detections,
+        born: NDArray[np.intp],
+        group: NDArray[np.int64],
+    ) -> None:
+        """Takes in a frame: detection columns[k] is tracklet rows[k], those in `born` begin tracklets.
+
+        Whoever was not seen is lost if it was confirmed, and removed if it was tentative.
+
+        Args:
+            rows: (K,) each at most once.
+            columns: (K,) indices of detections.
+            detections: All of the frame.
+            born: (B,) indices of detections that are nobody yet.
+            group: Class groups of all detections.
+        """
+        if len(rows):
+            self.motion.update(rows, detections.xyxy.take(columns, axis=0))
+            self._note(rows, detections, columns)
+        if len(rows) < len(self):
+            is_unseen = self._seen_seconds < self.now_seconds
+            is_gone = is_unseen & (self.state == TENTATIVE)
+            self.state[is_unseen] = LOST
+            if np.count_nonzero(is_gone):
+                self._keep(~is_gone)
+        if len(born):
+            self._bear(detections, born, group)
+
+    def answer(self, ended: tuple[int, ...]) -> Tracks:
+        """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
+        rows = (self._seen_seconds == self.now_seconds).nonzero()[0]
+        votes = self._votes.take(rows, axis=0)
+        class_id = votes.argmax(axis=1)
         return Tracks(
-            track_id=seen["track_id"].copy(),
-            xyxy=self.xyxy[rows],
-            confidence=seen["seen_confidence"].copy(),
-            class_id=votes.argmax(axis=1),
+            track_id=self.track_id.take(rows),
+            xyxy=self.motion.xyxy.take(rows, axis=0),
+            confidence=self._confidence.take(rows),
+            class_id=class_id,
             class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
-            confirmed=seen["state"] == State.CONFIRMED,
+            confirmed=self.state.take(rows) == CONFIRMED,
             observed=np.ones(len(rows), np.bool_),
             ended=ended,
         )
 
-    def _see(self, rows: NDArray[np.intp], detections: Detections, pts_seconds: float) -> None:
-        columns = self._columns
-        columns["seen_frames"][rows] += 1
-        columns["seen_seconds"][rows] = pts_seconds
-        columns["seen_confidence"][rows] = detections.confidence
-        columns["state"][rows[columns["seen_frames"][rows] >= self._confirm_frames]] = State.CONFIRMED
-        unknown_classes = int(detections.class_id.max(initial=-1)) + 1 - self._votes.shape[1]
-        if unknown_classes > 0:
-            self._votes = np.pad(self._votes, ((0, 0), (0, unknown_classes)))
-        self._votes[rows, detections.class_id] += detections.confidence
+    def _note(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> None:
+        """Keeps what a sighting says besides the place."""
+        confidence, class_id = detections.confidence.take(columns), detections.class_id.take(columns)
+        self._seen_seconds[rows] = self.now_seconds
+        self._confidence[rows] = confidence
+        try:
+            self._votes[rows, class_id] += confidence
+        except IndexError:  # a class that was not met before
+            self._votes = np.pad(self._votes, ((0, 0), (0, int(class_id.max()) + 1 - self._votes.shape[1])))
+            self._votes[rows, class_id] += confidence
+        # A tentative tracklet was seen in every frame of its life, or else it would be gone.
+        is_believed = self._frame - self._born_frame.take(rows) >= self._confirm_frames - 1
+        is_believed |= self.now_seconds - self._born_seconds.take(rows) >= self._confirm_seconds
+        is_believed |= self.state.take(rows) == LOST
+        self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
+
+    def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
+        count, before = len(born), len(self)
+        self.motion.add(detections.xyxy.take(born, axis=0))
+        self.track_id = np.append(self.track_id, np.arange(self._next_id, self._next_id + count))
+        self._next_id += count
+        self.group = np.append(self.group, group.take(born))
+        self.state = np.append(self.state, np.full(count, TENTATIVE, np.int8))
+        self._born_seconds = np.append(self._born_seconds, np.full(count, self.now_seconds))
+        self._seen_seconds = np.append(self._seen_seconds, np.full(count, self.now_seconds))
+        self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
+        self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
+        self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
+        self._note(np.arange(before, before + count), detections, born)
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
-        self._columns, self._votes = self._columns[mask], self._votes[mask]
-        self._motion.keep(mask)
+        rows = mask.nonzero()[0]
+        self.motion.keep(rows)
+        columns: tuple[NDArray[Any], ...] = (
+            self.track_id,
+            self.group,
+            self.state,
+            self._born_seconds,
+            self._seen_seconds,
+            self._born_frame,
+            self._confidence,
+        )
+        (
+            self.track_id,
+            self.group,
+            self.state,
+            self._born_seconds,
+            self._seen_seconds,
+            self._born_frame,
+            self._confidence,
+        ) = (column.take(rows) for column in columns)
+        self._votes = self._votes.take(rows, axis=0)

@@ -77,6 +77,27 @@ class Tracks:
         )
 
 
+def check_detections(detections: Detections) -> None:
+    """Refuses what no tracker can follow.
+
+    Raises:
+        ValueError: If a box is not finite or inside out, or a confidence is not within 0..1.
+    """
+    if len(detections) == 0:
+        return
+    xyxy, confidence = detections.xyxy, detections.confidence
+    size = xyxy[:, 2:] - xyxy[:, :2]  # not a number, or infinite, if a corner is
+    is_right = (size >= 0) & (size < np.inf)
+    is_right &= ((confidence >= 0) & (confidence <= 1))[:, None]
+    if np.count_nonzero(is_right) == is_right.size:
+        return
+    wrong = int(is_right.all(axis=1).argmin())
+    raise ValueError(
+        f"detection {wrong} is no box with a confidence: a tracker needs finite left <= right, top <= bottom and a "
+        f"confidence of 0 to 1; got {xyxy[wrong].tolist()}, {float(confidence[wrong])}"
+    )
+
+
 class Tracker(Protocol):
     """One stream's memory of who is who. Times only grow; one instance serves one stream."""
 

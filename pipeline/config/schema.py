@@ -101,10 +101,13 @@ class ByteTrackConfig(Model):
     new_confidence: Share = 0.4
     """Score, 0..1, from which a detection that fits no track starts one."""
 
-    confirm_frames: Annotated[Whole, Field(ge=1)] = 2
-    """Frames with a match after which a track is believed."""
+    confirm_frames: Annotated[Whole, Field(ge=1)] = 3
+    """Frames in a row with a match after which a track is believed."""
 
-    lost_after_seconds: PositiveSeconds = 1.0
+    confirm_seconds: PositiveSeconds = 0.15
+    """Seconds between two matches after which a track is believed too, on cameras of few frames per second."""
+
+    lost_after_seconds: PositiveSeconds = 2.5
     """Seconds without a match after which a track ends."""
 
     smooth_seconds: Seconds = 0.4

@@ -152,7 +152,7 @@ def test_the_effective_config_holds_defaults_and_no_secrets(tmp_path: Path, monk
     assert first["path"] == [f"{tmp_path}/***"]
     assert second["path"] == ["rtsp://admin:***@cam/live", f"{tmp_path}/in/***/b.mp4"]
     assert (third["path"], third["stride"]) == ([f"{tmp_path}/c.mp4"], 2)
-    assert loaded.effective["tracker"]["lost_after_seconds"] == 1.0
+    assert loaded.effective["tracker"]["lost_after_seconds"] == 2.5
     assert loaded.config.streams[1].source.path == ("rtsp://admin:hunter2@cam/live", f"{tmp_path}/in/tok3n/../x/b.mp4")
 
 

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import lap
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidan.trackers.association import assign, gate_groups, iou_cost
+from vidan.detector import box_iou
+from vidan.trackers.association import assign, best_pairs, pair_iou, touching_pairs
 
 
-def test_cost_is_zero_for_the_same_box_and_one_without_overlap() -> None:
-    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
-    np.testing.assert_allclose(iou_cost(boxes, boxes), [[0, 1], [1, 0]])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12), others=st.integers(0, 12))
+def test_pairs_that_touch_are_those_with_an_iou_and_have_the_same(seed: int, count: int, others: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (
+        np.sort(rng.integers(0, 12, (n, 2, 2)), axis=1).reshape(n, 4)[:, [0, 1, 2, 3]] for n in (count, others)
+    )
+    first, second = first.astype(np.float32), second.astype(np.float32)
+    iou = box_iou(first, second)
+    rows, columns = touching_pairs(first, second)
+    is_real = iou[rows, columns] > 0  # a box without area lies within others, and has no IoU with them
+    assert sorted(zip(rows[is_real], columns[is_real], strict=True)) == sorted(zip(*iou.nonzero(), strict=True))
+    rows, columns = rows[is_real], columns[is_real]
+    np.testing.assert_allclose(pair_iou(first[rows], second[columns])[0], iou[rows, columns], rtol=1e-6)
 
 
-def test_of_two_detections_in_one_place_the_surer_is_cheaper() -> None:
-    box = np.array([[0, 0, 10, 10]], np.float32)
-    cost = iou_cost(box, np.repeat(box, 2, axis=0), np.array([0.5, 0.9], np.float32))
-    np.testing.assert_allclose(cost, [[0.5, 0.1]], atol=1e-6)
+def test_heights_tell_apart_who_overlaps_alike() -> None:
+    person = np.array([[0, 0, 10, 30]], np.float32)
+    child_beside, adult_beside = np.array([[0, 10, 10, 30]], np.float32), np.array([[10 / 3, 0, 10, 30]], np.float32)
+    (iou, height), (other_iou, other_height) = pair_iou(person, child_beside), pair_iou(person, adult_beside)
+    np.testing.assert_allclose(iou, other_iou)
+    np.testing.assert_allclose([height, other_height], [[2 / 3], [1]], rtol=1e-6)
 
 
-def test_different_groups_are_never_paired_however_well_they_fit() -> None:
-    cost = gate_groups(np.zeros((1, 2)), np.array([3]), np.array([4, 3]))
-    pairs = assign(cost, 0.8)
-    assert pairs.columns.tolist() == [1]
-    assert pairs.free_columns.tolist() == [0]
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(8, 60), density=st.floats(0.02, 0.9))
+def test_pairs_that_are_settled_early_cost_nothing(seed: int, size: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    worth = np.where(rng.random((size, size)) < density, rng.random((size, size)) ** 3, 0)
+    rows, columns = worth.nonzero()
+    chosen = best_pairs(rows, columns, worth[rows, columns])
+    assert len(np.unique(rows[chosen])) == len(np.unique(columns[chosen])) == len(chosen)
+    _, column_of_row, _ = lap.lapjv(-worth)
+    assert worth[rows, columns][chosen].sum() == pytest.approx(worth[np.arange(size), column_of_row].sum())
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])

@@ -60,13 +60,13 @@ def test_low_scores_carry_a_track_through_an_occlusion() -> None:
     assert all(not tracks.ended for tracks in answers)
 
 
-def test_low_scores_begin_no_track_and_find_no_lost_one() -> None:
+def test_low_scores_begin_no_track_but_find_a_lost_one() -> None:
     tracker = ByteTracker()
     answers = play(tracker, [seen(walk(i, 100, 0, confidence=0.2)) for i in range(10)])
     assert all(len(tracks) == 0 for tracks in answers)
     tracker.reset()
     frames = [seen(walk(i, 100, 0)) for i in range(5)] + [seen()] + [seen(walk(0, 100, 0, confidence=0.2))] * 5
-    assert all(len(tracks) == 0 for tracks in play(tracker, frames)[5:])
+    assert [tracks.track_id.tolist() for tracks in play(tracker, frames)] == [[1]] * 5 + [[]] + [[1]] * 5
 
 
 def test_a_score_between_high_and_new_continues_a_track_but_begins_none() -> None:
@@ -120,6 +120,40 @@ def test_the_order_of_detections_changes_nothing_but_names(seed: int) -> None:
     assert len(set(names.values())) == len(names)
 
 
+@settings(max_examples=8, deadline=None)
+@given(scale=st.sampled_from([0.25, 0.5, 2.0, 8.0]), later=st.sampled_from([0.5, 64.0, 1024.0]))
+def test_neither_the_size_of_the_picture_nor_the_hour_of_the_day_matter(scale: float, later: float) -> None:
+    frames = [seen(*(walk(i, start, speed, y) for start, speed, y in _CROWD)) for i in range(0, 60, 2)]
+    large = [Detections(frame.xyxy * np.float32(scale), frame.confidence, frame.class_id) for frame in frames]
+    times = [i / 8 for i in range(len(frames))]
+    plain = play(ByteTracker(), frames, times)
+    other = play(ByteTracker(), large, [time + later for time in times])
+    assert [tracks.track_id.tolist() for tracks in plain] == [tracks.track_id.tolist() for tracks in other]
+
+
+def test_streams_fed_in_turn_are_tracked_as_each_alone() -> None:
+    first, second = ([seen(walk(i, 100, speed), walk(i, 500, -speed)) for i in range(50)] for speed in (40, 90))
+    alone = [play(ByteTracker(), frames) for frames in (first, second)]
+    trackers = ByteTracker(), ByteTracker()
+    in_turn = [
+        [t.update(f, i / FPS) for t, f in zip(trackers, pair, strict=True)]
+        for i, pair in enumerate(zip(first, second, strict=True))
+    ]
+    for i, answers in enumerate(in_turn):
+        for own, other in zip(answers, (alone[0][i], alone[1][i]), strict=True):
+            np.testing.assert_array_equal(own.track_id, other.track_id)
+            np.testing.assert_array_equal(own.xyxy, other.xyxy)
+
+
+def test_thousands_of_boxes_are_followed() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 20_000, (2500, 2))
+    frames = [seen(*((x + 2 * i, y, 0.9, 0) for x, y in places)) for i in range(4)]
+    answers = play(ByteTracker(), frames)
+    assert all(len(np.unique(tracks.track_id)) == 2500 for tracks in answers)
+    assert np.mean(answers[0].track_id == answers[-1].track_id) == 1
+
+
 _CROWD = [(100.0, 60.0, 200.0), (400.0, -50.0, 230.0), (250.0, 10.0, 210.0), (600.0, 0.0, 500.0)]
 
 
@@ -131,11 +165,23 @@ def test_a_tracklet_is_tentative_until_it_was_seen_often_enough() -> None:
     assert [tracks.confirmed.tolist() for tracks in answers] == [[False], [False], [True], [True], [True]]
 
 
+def test_on_a_slow_camera_two_sightings_are_enough() -> None:
+    answers = play(ByteTracker(), [seen(walk(0, 100, 0))] * 3, [0, 0.2, 0.4])
+    assert [tracks.confirmed.tolist() for tracks in answers] == [[False], [True], [True]]
+
+
+def test_at_five_frames_a_second_a_walker_who_leaves_his_box_each_time_is_followed() -> None:
+    times = [i / 5 for i in range(12)]
+    frames = [seen((100 + 150 * time, 200.0, 0.9, 0)) for time in times]  # 30 of his 40 pixels per frame
+    answers = play(ByteTracker(), frames, times)
+    assert {int(i) for tracks in answers for i in tracks.track_id} == {1}
+
+
 def test_a_tentative_tracklet_that_is_missed_once_is_gone_and_never_reported_as_ended() -> None:
     flicker = seen(walk(0, 100, 0))
     tracker = ByteTracker()
-    answers = play(tracker, [flicker, seen(), flicker, flicker])
-    assert [tracks.track_id.tolist() for tracks in answers] == [[1], [], [2], [2]]
+    answers = play(tracker, [flicker, seen(), flicker, flicker, flicker])
+    assert [tracks.track_id.tolist() for tracks in answers] == [[1], [], [2], [2], [2]]
     assert all(tracks.ended == () for tracks in answers)
     assert tracker.finish() == (2,)
 
@@ -211,12 +257,31 @@ def test_time_that_does_not_grow_is_refused(later: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("box", "confidence"),
+    [
+        ((0.0, 0.0, float("nan"), 9.0), 0.5),
+        ((0.0, float("-inf"), 9.0, 9.0), 0.5),
+        ((float("-inf"), 0.0, float("inf"), 9.0), 0.5),
+        ((9.0, 0.0, 0.0, 9.0), 0.5),
+        ((0.0, 0.0, 9.0, 9.0), float("nan")),
+        ((0.0, 0.0, 9.0, 9.0), 1.5),
+    ],
+)
+def test_what_is_no_box_is_refused_by_its_number(box: tuple[float, ...], confidence: float) -> None:
+    xyxy = np.array([(0.0, 0.0, 5.0, 5.0), box], np.float32)
+    wrong = Detections(xyxy, np.array([0.5, confidence], np.float32), np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match="detection 1 is no box"):
+        ByteTracker().update(wrong, 0.0)
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ({"low_confidence": 0.7}, "confidences must satisfy"),
         ({"low_confidence": 0.0, "high_confidence": 0.0}, "confidences must satisfy"),
         ({"new_confidence": 1.5}, "confidences must satisfy"),
         ({"confirm_frames": 0}, "confirm_frames"),
+        ({"confirm_seconds": 0.0}, "confirm_seconds"),
         ({"lost_after_seconds": -1.0}, "lost_after_seconds"),
         ({"class_groups": {1: -1}}, "numbered from 0"),
     ],
