@@ -1,0 +1,28 @@
+"""visiontrack-cpp: ByteTrack in C++, with its defaults (confidences near the paper's, three frames to confirm)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+REQUIREMENTS = ["visiontrack-cpp>=0.1.1"]
+
+
+class VisiontrackCpp:
+    def __init__(self, fps: float, size: tuple[int, int]) -> None:
+        package = importlib.import_module("visiontrack_cpp")
+        self._tracker = package.ByteTracker(package.TrackerConfig(max_age=round(fps)))  # remembers a second
+
+    def wrap(self, xyxy: np.ndarray, confidence: np.ndarray, seconds: float) -> Any:
+        return xyxy.astype(np.float64), confidence.astype(np.float64)
+
+    def update(self, wrapped: Any) -> Any:
+        return self._tracker.update(*wrapped)
+
+    def unwrap(self, answer: Any) -> tuple[np.ndarray, np.ndarray]:
+        return answer[0], answer[1]
+
+
+TRACKERS = {"visiontrack-cpp": VisiontrackCpp}
