@@ -5,6 +5,7 @@ The rules of vidan stand beside them: fed with the detections, through vidan's o
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,13 +72,12 @@ def count_lines(clip: Clip, rows: MotRows, dead_band: float = 0.0) -> Counted:
     assert clip.counts is not None
     counted = defaultdict(list)
     for line in clip.counts["lines"]:
-        start = np.array(line["a"], np.float64)
-        along = np.array(line["b"], np.float64) - start
+        (x, y), (end_x, end_y) = line["a"], line["b"]
+        along_x, along_y = end_x - x, end_y - y
         segment = shapely.LineString([line["a"], line["b"]])
         for frames, anchors in _walks(rows):
-            offset = anchors - start
-            side = along[0] * offset[:, 1] - along[1] * offset[:, 0]
-            clear = np.flatnonzero(np.abs(side) >= dead_band * np.hypot(along[0], along[1]))
+            side = along_x * (anchors[:, 1] - y) - along_y * (anchors[:, 0] - x)
+            clear = np.flatnonzero(np.abs(side) >= dead_band * math.hypot(along_x, along_y))
             sign, last = 0.0, -1
             for row in clear.tolist():
                 now = float(np.sign(side[row])) or sign
@@ -95,7 +95,7 @@ def count_zones(clip: Clip, rows: MotRows) -> Counted:
         polygon = shapely.Polygon(zone["polygon"])
         shapely.prepare(polygon)
         for frames, anchors in _walks(rows):
-            inside = shapely.covers(polygon, shapely.points(anchors))
+            inside = np.asarray(shapely.covers(polygon, shapely.points(anchors)))
             for row in np.flatnonzero(inside[1:] != inside[:-1]) + 1:
                 counted[zone["name"], "in" if inside[row] else "out"].append((frames[row] - 1) / clip.fps)
     return counted

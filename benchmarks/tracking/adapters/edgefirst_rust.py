@@ -16,7 +16,7 @@ class Edgefirst:
         self._ids: dict[str, int] = {}
 
     def wrap(self, xyxy: np.ndarray, confidence: np.ndarray, seconds: float) -> Any:
-        return xyxy, confidence, np.zeros(len(xyxy), np.intp), round(seconds * 1e9)
+        return xyxy, confidence, np.zeros(len(xyxy), np.uintp), round(seconds * 1e9)
 
     def update(self, wrapped: Any) -> Any:
         return self._tracker.update(*wrapped)
