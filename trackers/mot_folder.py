@@ -1,7 +1,7 @@
 """MOTChallenge folders: ground truth of one sequence or of many, with what their `seqinfo.ini` says.
 
-    SEQUENCE/gt/gt.txt        ground truth, see `mot.py`
-    SEQUENCE/seqinfo.ini      name, frame rate, number of frames, size of the pictures; may be absent
+SEQUENCE/gt/gt.txt        ground truth, see `mot.py`
+SEQUENCE/seqinfo.ini      name, frame rate, number of frames, size of the pictures; may be absent
 """
 
 from __future__ import annotations
@@ -110,5 +110,7 @@ def _read_sequence(file: Path) -> MotSequence:
         raise ValueError(f"cannot read the ground truth {file}: {error}") from error
     last = int(truth.frame.max(initial=0))
     if info.frame_count is not None and last > info.frame_count:
-        raise ValueError(f"{file} has boxes in frame {last}, but {folder / _INFO} says that {info.frame_count} is the last")
+        raise ValueError(
+            f"{file} has boxes in frame {last}, but {folder / _INFO} says that {info.frame_count} is the last"
+        )
     return MotSequence(info.name or (folder.name if in_folder else file.stem), info, truth)

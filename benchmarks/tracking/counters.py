@@ -61,10 +61,27 @@ def compare(true: Counted, counted: Counted) -> CountError:
     return total
 
 
-def true_rows(clip: Clip) -> MotRows:
-    """The ground truth that was counted: evaluated pedestrians."""
-    assert clip.truth is not None
-    return clip.truth[(clip.truth.class_id == 1) & (clip.truth.confidence != 0)]
+def true_counts(clip: Clip) -> tuple[Counted, Counted]:
+    """Crossings, and entries and exits, of the ground truth (evaluated pedestrians) by the reference counters.
+
+    Raises:
+        ValueError: If they disagree with `counts/*.json`.
+    """
+    assert clip.truth is not None and clip.counts is not None
+    rows = clip.truth[(clip.truth.class_id == 1) & (clip.truth.confidence != 0)]
+    lines, zones = count_lines(clip, rows), count_zones(clip, rows)
+    published = {
+        (line["name"], way): [event[0] for event in line["events"] if event[2] == way]
+        for line in clip.counts["lines"]
+        for way in ("in", "out")
+    }
+    counted = {key: sorted(round(seconds * clip.fps) + 1 for seconds in lines.get(key, ())) for key in published}
+    entries = [
+        (len(zones.get((z["name"], "in"), ())), len(zones.get((z["name"], "out"), ()))) for z in clip.counts["zones"]
+    ]
+    if counted != published or entries != [(zone["entries"], zone["exits"]) for zone in clip.counts["zones"]]:
+        raise ValueError(f"{clip.name}: the reference counters disagree with counts/{clip.name}.json")
+    return lines, zones
 
 
 def count_lines(clip: Clip, rows: MotRows, dead_band: float = 0.0) -> Counted:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import tables
-from counters import DEAD_BAND, CountError, compare, count_by_vidan, count_lines, count_zones, true_rows
+from counters import DEAD_BAND, CountError, compare, count_by_vidan, count_lines, count_zones, true_counts
 from environments import DEFAULT_CACHE, InstallError, python_for, version_of
 from sequences import GROUPS, Clip, make_crowd, read_group, thin_out, write_clips
 from worker import load_adapter
@@ -146,18 +146,19 @@ def rows_of(clip: Clip, found: dict[str, np.ndarray]) -> MotRows:
 
 def count_plainly(result: Result, clip: Clip, rows: MotRows) -> None:
     """Adds the errors of the reference counters on these tracks."""
-    truth = count_lines(clip, true_rows(clip))
-    add(result.lines, "exact", compare(truth, count_lines(clip, rows)))
-    add(result.lines, "debounced", compare(truth, count_lines(clip, rows, DEAD_BAND)))
-    add(result.zones, "exact", compare(count_zones(clip, true_rows(clip)), count_zones(clip, rows)))
+    lines, zones = true_counts(clip)
+    add(result.lines, "exact", compare(lines, count_lines(clip, rows)))
+    add(result.lines, "debounced", compare(lines, count_lines(clip, rows, DEAD_BAND)))
+    add(result.zones, "exact", compare(zones, count_zones(clip, rows)))
 
 
 def count_with_rules(result: Result, make_tracker: type, groups: dict[str, list[Clip]]) -> None:
     """Adds the errors of vidan's own rules on vidan's own tracks."""
     for clip in (clip for clips in groups.values() for clip in clips if clip.counts is not None):
-        lines, zones = count_by_vidan(clip, make_tracker())
-        add(result.lines, "own rules", compare(count_lines(clip, true_rows(clip)), lines))
-        add(result.zones, "own rules", compare(count_zones(clip, true_rows(clip)), zones))
+        for errors, truth, counted in zip(
+            (result.lines, result.zones), true_counts(clip), count_by_vidan(clip, make_tracker()), strict=True
+        ):
+            add(errors, "own rules", compare(truth, counted))
 
 
 def add(errors: dict[str, CountError], counter: str, error: CountError) -> None:

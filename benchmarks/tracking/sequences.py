@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vidan.trackers import MotRows, read_mot
+from vidan.trackers import MotRows, read_mot, read_sequences
 
 GROUPS = ("mot15", "mot17")
 _OBJECT_SIZE = (40.0, 80.0)
@@ -44,7 +43,15 @@ class Clip:
 def read_group(shared: Path, group: str) -> list[Clip]:
     """All sequences of `tracking/GROUP`, by name."""
     folder = shared / "tracking" / group
-    return [_read_clip(info.parent, shared / "tracking" / "counts") for info in sorted(folder.glob("*/seqinfo.ini"))]
+    clips = []
+    for name, sequence in read_sequences(folder).items():
+        info = sequence.info
+        assert info.fps is not None and info.frame_count is not None and info.size is not None
+        counted = shared / "tracking" / "counts" / f"{name}.json"
+        counts = json.loads(counted.read_text(encoding="utf-8")) if counted.is_file() else None
+        detections = read_mot(folder / name / "det" / "det.txt")
+        clips.append(Clip(name, info.fps, info.frame_count, info.size, detections, sequence.truth, counts))
+    return clips
 
 
 def thin_out(clip: Clip, step: int) -> Clip:
@@ -99,19 +106,3 @@ def write_clips(path: Path, clips: Sequence[Clip]) -> None:
         arrays[f"{clip.name}/xyxy"] = rows.xyxy.astype(np.float32)
         arrays[f"{clip.name}/confidence"] = rows.confidence.astype(np.float32)
     np.savez(path, **arrays)
-
-
-def _read_clip(folder: Path, counts: Path) -> Clip:
-    parser = configparser.ConfigParser()
-    parser.read(folder / "seqinfo.ini", encoding="utf-8")
-    info = parser["Sequence"]
-    counted = counts / f"{folder.name}.json"
-    return Clip(
-        folder.name,
-        float(info["frameRate"]),
-        int(info["seqLength"]),
-        (int(info["imWidth"]), int(info["imHeight"])),
-        read_mot(folder / "det" / "det.txt"),
-        read_mot(folder / "gt" / "gt.txt"),
-        json.loads(counted.read_text(encoding="utf-8")) if counted.is_file() else None,
-    )

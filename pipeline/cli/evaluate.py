@@ -114,7 +114,9 @@ def _counts(options: argparse.Namespace) -> int:
     show(judgement.tables())
     worst = judgement.worst_error
     if options.max_error is not None and 100 * worst > options.max_error:
-        sys.stderr.write(f"vidan: the largest error is {100 * worst:.1f} %, more than --max-error {options.max_error:g}\n")
+        sys.stderr.write(
+            f"vidan: the largest error is {100 * worst:.1f} %, more than --max-error {options.max_error:g}\n"
+        )
         return EXIT_INACCURATE
     return 0
 

@@ -38,7 +38,9 @@ class CountJudgement:
 
     def tables(self) -> Iterator[RenderableType]:
         """Errors per rule and direction, and the intervals that differ."""
-        table = _table("source", "rule", "direction", "manual*", "counted*", "error*", "error %*", "95 %*", "WAPE %*", "GEH*")
+        table = _table(
+            "source", "rule", "direction", "manual*", "counted*", "error*", "error %*", "95 %*", "WAPE %*", "GEH*"
+        )
         table.add_column("GEH < 5", justify="right")
         for accuracy in self._accuracies:
             movement, interval = accuracy.movement, accuracy.confidence_interval()
@@ -74,7 +76,9 @@ class CountJudgement:
         yield f"{len(wrong)} of {len(cells)} intervals differ" + (", the largest error first:" if wrong else "")
         if wrong:
             yield ""
-            table = _table("source", "rule", "direction", "class", "start*", "end*", "manual*", "counted*", "error*", "GEH*")
+            table = _table(
+                "source", "rule", "direction", "class", "start*", "end*", "manual*", "counted*", "error*", "GEH*"
+            )
             for cell in wrong[:_MOST_ROWS]:
                 manual, movement = cell.manual, cell.manual.movement
                 table.add_row(
@@ -111,7 +115,18 @@ class EventJudgement:
 
     def tables(self) -> Iterator[RenderableType]:
         """Errors per rule, direction and class, and the events that differ."""
-        numbers = ("manual*", "counted*", "true*", "missed*", "false*", "double*", "found %*", "95 %*", "right %*", "late s*")
+        numbers = (
+            "manual*",
+            "counted*",
+            "true*",
+            "missed*",
+            "false*",
+            "double*",
+            "found %*",
+            "95 %*",
+            "right %*",
+            "late s*",
+        )
         table = _table("source", "rule", "direction", "class", *numbers)
         for accuracy in self._accuracies:
             low, high = accuracy.recall_interval()

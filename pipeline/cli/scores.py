@@ -51,7 +51,9 @@ def pair_up(sequences: Mapping[str, MotSequence], options: argparse.Namespace) -
             seen = np.isin(truth.frame, tracks.frames)
             skipped = len(np.unique(truth.frame[~seen]))
             if skipped:
-                pairs.notes.append(f"{name}: {skipped} frames of the ground truth that the run did not look at are left out")
+                pairs.notes.append(
+                    f"{name}: {skipped} frames of the ground truth that the run did not look at are left out"
+                )
             truth, rows = truth[seen], tracks.rows
         assert isinstance(rows, MotRows)
         pairs.truth[name], pairs.predicted[name] = truth, rows
@@ -142,7 +144,8 @@ def _cells(metrics: TrackMetrics) -> list[str]:
 
 def _to_record(metrics: TrackMetrics) -> dict[str, Any]:
     return {
-        key: None if isinstance(value, float) and not isfinite(value) else value for key, value in asdict(metrics).items()
+        key: None if isinstance(value, float) and not isfinite(value) else value
+        for key, value in asdict(metrics).items()
     }
 
 

@@ -105,9 +105,13 @@ def read_countable(folder: RunFolder) -> Countable:
             {name: None if clock is None else datetime.fromisoformat(clock) for name, clock in clocks.items()},
         )
     except FileNotFoundError as error:
-        raise ConfigError(f"{folder.path} is no folder of a finished run: it has no {Path(error.filename).name}") from error
+        raise ConfigError(
+            f"{folder.path} is no folder of a finished run: it has no {Path(error.filename).name}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"cannot read the run {folder.path}: {error!r}; it is damaged, or of another vidan") from error
+        raise ConfigError(
+            f"cannot read the run {folder.path}: {error!r}; it is damaged, or of another vidan"
+        ) from error
 
 
 def read_manual(path: Path, countable: Countable) -> tuple[list[ManualCount], list[ManualEvent]]:
@@ -159,7 +163,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             reader = csv.reader(file, delimiter=delimiter)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    yield reader.line_num + 1, dict(zip(names, [*map(str.strip, cells), *[""] * len(names)], strict=False))
+                    yield (
+                        reader.line_num + 1,
+                        dict(zip(names, [*map(str.strip, cells), *[""] * len(names)], strict=False)),
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot read the manual counts {path}: {error}") from error
 
@@ -204,7 +211,9 @@ def _seconds_of_clock(text: str, start_utc: datetime | None) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset: write {text}Z for UTC, or {text}+02:00 and the like")
     if start_utc is None:
-        raise ValueError(f"{text}: the run knows no clock (no start_time, none in the file); give seconds of the stream")
+        raise ValueError(
+            f"{text}: the run knows no clock (no start_time, none in the file); give seconds of the stream"
+        )
     return (moment - start_utc).total_seconds()
 
 

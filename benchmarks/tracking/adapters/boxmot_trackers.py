@@ -15,7 +15,8 @@ REQUIREMENTS = ["boxmot>=25"]
 
 
 class Boxmot:
-    def __init__(self, kind: str, settings: dict[str, Any], fps: float, size: tuple[int, int]) -> None:
+    def __init__(self, kind: str, fps: float, size: tuple[int, int]) -> None:
+        settings = {"frame_rate": fps} if kind == "ByteTrack" else {}
         self._tracker = getattr(importlib.import_module("boxmot"), kind)(**settings)
 
     def wrap(self, xyxy: np.ndarray, confidence: np.ndarray, seconds: float) -> Any:
@@ -29,8 +30,4 @@ class Boxmot:
         return rows[:, 4], rows[:, :4]
 
 
-def _byte_track(fps: float, size: tuple[int, int]) -> Boxmot:
-    return Boxmot("ByteTrack", {"frame_rate": fps}, fps, size)
-
-
-TRACKERS = {"boxmot ByteTrack": _byte_track, "boxmot OC-SORT": partial(Boxmot, "OcSort", {})}
+TRACKERS = {"boxmot ByteTrack": partial(Boxmot, "ByteTrack"), "boxmot OC-SORT": partial(Boxmot, "OcSort")}
