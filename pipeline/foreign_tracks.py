@@ -52,9 +52,7 @@ class ForeignTracks:
             raise ValueError(f"{self.path} has boxes in frame {last}, but there are only {self.frame_count} frames")
         if (self.rows.track_id < 0).any():
             frame = self.rows.frame[self.rows.track_id < 0][0]
-            raise ValueError(
-                f"{self.path}: frame {frame} has a box without id (below 0): these are detections, not tracks"
-            )
+            raise ValueError(f"{self.path}: frame {frame} has a box without id (below 0): detections are no tracks")
         keys = np.stack([self.rows.frame, self.rows.track_id], axis=1)
         unique, times = np.unique(keys, axis=0, return_counts=True)
         if len(unique) < len(keys):

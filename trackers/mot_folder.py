@@ -110,7 +110,5 @@ def _read_sequence(file: Path) -> MotSequence:
         raise ValueError(f"cannot read the ground truth {file}: {error}") from error
     last = int(truth.frame.max(initial=0))
     if info.frame_count is not None and last > info.frame_count:
-        raise ValueError(
-            f"{file} has boxes in frame {last}, but {folder / _INFO} says that {info.frame_count} is the last"
-        )
+        raise ValueError(f"{file} has boxes in frame {last}, but {_INFO} says that {info.frame_count} is the last")
     return MotSequence(info.name or (folder.name if in_folder else file.stem), info, truth)

@@ -67,7 +67,8 @@ def true_counts(clip: Clip) -> tuple[Counted, Counted]:
     Raises:
         ValueError: If they disagree with `counts/*.json`.
     """
-    assert clip.truth is not None and clip.counts is not None
+    assert clip.truth is not None
+    assert clip.counts is not None
     rows = clip.truth[(clip.truth.class_id == 1) & (clip.truth.confidence != 0)]
     lines, zones = count_lines(clip, rows), count_zones(clip, rows)
     published = {
@@ -76,10 +77,8 @@ def true_counts(clip: Clip) -> tuple[Counted, Counted]:
         for way in ("in", "out")
     }
     counted = {key: sorted(round(seconds * clip.fps) + 1 for seconds in lines.get(key, ())) for key in published}
-    entries = [
-        (len(zones.get((z["name"], "in"), ())), len(zones.get((z["name"], "out"), ()))) for z in clip.counts["zones"]
-    ]
-    if counted != published or entries != [(zone["entries"], zone["exits"]) for zone in clip.counts["zones"]]:
+    passed = [len(zones.get((zone["name"], way), ())) for zone in clip.counts["zones"] for way in ("in", "out")]
+    if counted != published or passed != [zone[way] for zone in clip.counts["zones"] for way in ("entries", "exits")]:
         raise ValueError(f"{clip.name}: the reference counters disagree with counts/{clip.name}.json")
     return lines, zones
 

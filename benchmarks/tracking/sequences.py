@@ -46,7 +46,9 @@ def read_group(shared: Path, group: str) -> list[Clip]:
     clips = []
     for name, sequence in read_sequences(folder).items():
         info = sequence.info
-        assert info.fps is not None and info.frame_count is not None and info.size is not None
+        assert info.fps is not None, name
+        assert info.frame_count is not None, name
+        assert info.size is not None, name
         counted = shared / "tracking" / "counts" / f"{name}.json"
         counts = json.loads(counted.read_text(encoding="utf-8")) if counted.is_file() else None
         detections = read_mot(folder / name / "det" / "det.txt")

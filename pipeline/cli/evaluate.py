@@ -23,9 +23,9 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         "tracks",
         parents=[common],
         help="HOTA, MOTA, IDF1 of tracks against MOTChallenge ground truth",
-        description="Scores tracks by TrackEval, per sequence and together. Ground truth and tracks are brought together "
-        "by name; where there is one of each, names do not matter. Of a vidan run, picture f (from 0) is frame f + "
-        "FIRST_FRAME of the ground truth; frames that the run did not look at (stride) are not asked for.",
+        description="Scores tracks by TrackEval, per sequence and together. Ground truth and tracks are paired by "
+        "name; where there is one of each, names do not matter. Picture f (from 0) of a vidan run is frame "
+        "f + FIRST_FRAME of the ground truth; frames that the run did not look at (stride) are not asked for.",
     )
     tracks.add_argument(
         "truth", type=Path, metavar="GT", help="a sequence's folder (gt/gt.txt), a folder of them, or a text file"
@@ -42,8 +42,10 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         "counts",
         parents=[common],
         help="counts of a run against manual counts",
-        description="The table has the columns source, rule, class, direction, start, end, count, or, for single events, "
-        "source, rule, class, direction, time. Times are seconds of the stream or ISO 8601 with an offset.",
+        description="MANUAL has the columns source, rule, class, direction, start, end, count, or, for single events, "
+        "source, rule, class, direction, time. Times are seconds of the stream or ISO 8601 with an offset; an empty "
+        "class or direction means all. WAPE is the sum of the errors of all intervals without their signs, relative to "
+        "the manual sum; GEH compares hourly volumes and means little where intervals last seconds.",
     )
     counts.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     counts.add_argument("manual", type=Path, metavar="MANUAL", help="CSV file of manual counts")
@@ -112,11 +114,9 @@ def _counts(options: argparse.Namespace) -> int:
     if options.json is not None:
         _write_json(options.json, judgement.to_record())
     show(judgement.tables())
-    worst = judgement.worst_error
-    if options.max_error is not None and 100 * worst > options.max_error:
-        sys.stderr.write(
-            f"vidan: the largest error is {100 * worst:.1f} %, more than --max-error {options.max_error:g}\n"
-        )
+    worst, allowed = 100 * judgement.worst_error, options.max_error
+    if allowed is not None and worst > allowed:
+        sys.stderr.write(f"vidan: the largest error is {worst:.1f} %, more than --max-error {allowed:g}\n")
         return EXIT_INACCURATE
     return 0
 

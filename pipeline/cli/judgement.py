@@ -38,10 +38,8 @@ class CountJudgement:
 
     def tables(self) -> Iterator[RenderableType]:
         """Errors per rule and direction, and the intervals that differ."""
-        table = _table(
-            "source", "rule", "direction", "manual*", "counted*", "error*", "error %*", "95 %*", "WAPE %*", "GEH*"
-        )
-        table.add_column("GEH < 5", justify="right")
+        errors = ("error*", "error %*", "95 %*", "WAPE %*", "GEH*", "GEH < 5*")
+        table = _table("source", "rule", "direction", "manual*", "counted*", *errors)
         for accuracy in self._accuracies:
             movement, interval = accuracy.movement, accuracy.confidence_interval()
             table.add_row(
@@ -63,11 +61,20 @@ class CountJudgement:
         )
         if not_asked := _not_asked([accuracy.movement for accuracy in self._accuracies], self._countable):
             yield not_asked
+        yield from self._beyond_the_recording()
         yield from self._differences()
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values; what is infinite is null."""
         return {"movements": [_count_record(accuracy) for accuracy in self._accuracies]}
+
+    def _beyond_the_recording(self) -> Iterator[str]:
+        """Says where nobody could have been counted: that is no error of the counting."""
+        for source, seconds in self._countable.seconds.items():
+            own = [accuracy for accuracy in self._accuracies if accuracy.movement.source == source]
+            late = {end for accuracy in own for _, end in accuracy.intervals if end > seconds + 1}
+            if late:
+                yield f"{source} was recorded for {seconds:.1f} s only; manual intervals go on to {max(late):g} s"
 
     def _differences(self) -> Iterator[RenderableType]:
         cells = [cell for accuracy in self._accuracies for cell in accuracy.cells]
@@ -76,9 +83,8 @@ class CountJudgement:
         yield f"{len(wrong)} of {len(cells)} intervals differ" + (", the largest error first:" if wrong else "")
         if wrong:
             yield ""
-            table = _table(
-                "source", "rule", "direction", "class", "start*", "end*", "manual*", "counted*", "error*", "GEH*"
-            )
+            numbers = ("start*", "end*", "manual*", "counted*", "error*", "GEH*")
+            table = _table("source", "rule", "direction", "class", *numbers)
             for cell in wrong[:_MOST_ROWS]:
                 manual, movement = cell.manual, cell.manual.movement
                 table.add_row(
@@ -115,19 +121,8 @@ class EventJudgement:
 
     def tables(self) -> Iterator[RenderableType]:
         """Errors per rule, direction and class, and the events that differ."""
-        numbers = (
-            "manual*",
-            "counted*",
-            "true*",
-            "missed*",
-            "false*",
-            "double*",
-            "found %*",
-            "95 %*",
-            "right %*",
-            "late s*",
-        )
-        table = _table("source", "rule", "direction", "class", *numbers)
+        sums = ("manual*", "counted*", "true*", "missed*", "false*", "double*")
+        table = _table("source", "rule", "direction", "class", *sums, "found %*", "95 %*", "right %*", "late s*")
         for accuracy in self._accuracies:
             low, high = accuracy.recall_interval()
             delay = accuracy.median_delay
@@ -143,8 +138,8 @@ class EventJudgement:
         yield table
         yield ""
         yield (
-            f"matched one to one within ± {self._tolerance:g} s; found: true of manual, 95 % by Wilson's score interval; "
-            "right: true of counted; late: median"
+            f"matched one to one within ± {self._tolerance:g} s; found: true of manual, 95 % by Wilson's score "
+            "interval; right: true of counted; late: median"
         )
         if not_asked := _not_asked([accuracy.movement for accuracy in self._accuracies], self._countable):
             yield not_asked

@@ -49,11 +49,8 @@ def pair_up(sequences: Mapping[str, MotSequence], options: argparse.Namespace) -
         truth, rows = sequence.truth, tracks
         if isinstance(tracks, StreamRows):
             seen = np.isin(truth.frame, tracks.frames)
-            skipped = len(np.unique(truth.frame[~seen]))
-            if skipped:
-                pairs.notes.append(
-                    f"{name}: {skipped} frames of the ground truth that the run did not look at are left out"
-                )
+            if skipped := len(np.unique(truth.frame[~seen])):
+                pairs.notes.append(f"{name}: left out are {skipped} frames that the run did not look at")
             truth, rows = truth[seen], tracks.rows
         assert isinstance(rows, MotRows)
         pairs.truth[name], pairs.predicted[name] = truth, rows
@@ -143,10 +140,8 @@ def _cells(metrics: TrackMetrics) -> list[str]:
 
 
 def _to_record(metrics: TrackMetrics) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not isfinite(value) else value
-        for key, value in asdict(metrics).items()
-    }
+    values = asdict(metrics).items()
+    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in values}
 
 
 def _listed(things: Iterable[object]) -> str:

@@ -22,8 +22,8 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         "export",
         parents=[common],
         help="the tracks of a run as MOTChallenge text",
-        description="Writes one line per box: frame, id, x, y, w, h, confidence, -1, -1, -1. Pictures are numbered from "
-        "1, those that the run skipped included; a confidence of 0 stands for a box between two sightings.",
+        description="Writes one line per box: frame, id, x, y, w, h, confidence, -1, -1, -1. Pictures are numbered "
+        "from 1, those that the run skipped included; a confidence of 0 stands for a box between two sightings.",
     )
     export.add_argument("run", type=Path, metavar="RUN", help="folder of the run, or a track file")
     export.add_argument("output", type=Path, metavar="OUT", help="NAME.txt for one stream, or a folder for all")
@@ -35,8 +35,8 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         "import",
         parents=[common],
         help="tracks of another tracker as a run, for `vidan replay`",
-        description="Writes a run folder without events from MOTChallenge text: results, or ground truth (of which only "
-        "evaluated pedestrians are taken). Time is (frame - 1) / fps. Count them with `vidan replay DIR --config FILE`.",
+        description="Writes a run folder without events from MOTChallenge text: results, or ground truth (only its "
+        "evaluated pedestrians). Time is (frame - 1) / fps. Count them with `vidan replay DIR --config FILE`.",
     )
     importing.add_argument("file", type=Path, metavar="FILE", help="a text file, or a folder with gt/gt.txt")
     importing.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the run")
@@ -122,9 +122,11 @@ def _import(options: argparse.Namespace) -> int:
         smooth_seconds=options.smooth_seconds,
         overwrite=options.overwrite,
     )
+    path = options.output.parent / folder.path.name
+    boxes, tracks = len(stream.rows), len(set(stream.rows.track_id.tolist()))
     sys.stdout.write(
-        f"{folder.path}: stream {stream.name}, {stream.frame_count} frames, {len(stream.rows)} boxes of "
-        f"{len(set(stream.rows.track_id.tolist()))} tracks; count them with `vidan replay {options.output.parent / folder.path.name} --config FILE`\n"
+        f"{path}: stream {stream.name}, {stream.frame_count} frames, {boxes} boxes of {tracks} tracks\n"
+        f"count them with `vidan replay {path} --config FILE`\n"
     )
     return 0
 

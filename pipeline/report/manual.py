@@ -74,12 +74,14 @@ class Countable:
         classes: Names by (source, rule).
         groups: Classes by name of the class group.
         start_utc: Wall-clock time of each source's second 0, where it is known.
+        seconds: How long each source was recorded.
     """
 
     directions: Mapping[tuple[str, str], frozenset[str]]
     classes: Mapping[tuple[str, str], frozenset[str]]
     groups: Mapping[str, frozenset[str]]
     start_utc: Mapping[str, datetime | None]
+    seconds: Mapping[str, float]
 
 
 def read_countable(folder: RunFolder) -> Countable:
@@ -103,15 +105,13 @@ def read_countable(folder: RunFolder) -> Countable:
             {key: frozenset(names) for key, names in classes.items()},
             {name: frozenset(members) for name, members in groups.items()},
             {name: None if clock is None else datetime.fromisoformat(clock) for name, clock in clocks.items()},
+            {stream["name"]: float(stream["seconds"]) for stream in record["streams"]},
         )
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder.path} is no folder of a finished run: it has no {Path(error.filename).name}"
-        ) from error
+        missing = Path(error.filename).name
+        raise ConfigError(f"{folder.path} is no folder of a finished run: it has no {missing}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"cannot read the run {folder.path}: {error!r}; it is damaged, or of another vidan"
-        ) from error
+        raise ConfigError(f"cannot read the run {folder.path}, damaged or of another vidan: {error!r}") from error
 
 
 def read_manual(path: Path, countable: Countable) -> tuple[list[ManualCount], list[ManualEvent]]:
@@ -163,12 +163,11 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             reader = csv.reader(file, delimiter=delimiter)
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    yield (
-                        reader.line_num + 1,
-                        dict(zip(names, [*map(str.strip, cells), *[""] * len(names)], strict=False)),
-                    )
+                    padded = [*map(str.strip, cells), *[""] * len(names)]
+                    yield reader.line_num + 1, dict(zip(names, padded, strict=False))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"cannot read the manual counts {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the manual counts {path}: {reason}") from error
 
 
 def _movement(row: Mapping[str, str], countable: Countable) -> Movement:
@@ -211,9 +210,7 @@ def _seconds_of_clock(text: str, start_utc: datetime | None) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset: write {text}Z for UTC, or {text}+02:00 and the like")
     if start_utc is None:
-        raise ValueError(
-            f"{text}: the run knows no clock (no start_time, none in the file); give seconds of the stream"
-        )
+        raise ValueError(f"{text}: the run knows no clock (no start_time, none in the file); give stream seconds")
     return (moment - start_utc).total_seconds()
 
 

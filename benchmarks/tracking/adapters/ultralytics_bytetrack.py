@@ -15,10 +15,8 @@ REQUIREMENTS = ["ultralytics>=8.4", "lap>=0.5.12"]
 
 class UltralyticsByteTrack:
     def __init__(self, fps: float, size: tuple[int, int]) -> None:
-        utils, checks = (
-            importlib.import_module("ultralytics.utils"),
-            importlib.import_module("ultralytics.utils.checks"),
-        )
+        utils = importlib.import_module("ultralytics.utils")
+        checks = importlib.import_module("ultralytics.utils.checks")
         settings = utils.YAML.load(checks.check_yaml("bytetrack.yaml"))
         module = importlib.import_module("ultralytics.trackers.byte_tracker")
         self._tracker = module.BYTETracker(utils.IterableSimpleNamespace(**settings))
