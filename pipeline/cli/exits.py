@@ -15,7 +15,7 @@ exit codes:
   0    done
   1    internal error (a bug: please report it)
   2    the config or the command line is wrong
-  3    a source cannot be opened, or broke on the way; what came before is saved
+  3    a source or an earlier run cannot be opened, or broke on the way; what came before is saved
   4    an output cannot be written
   5    weights are missing or cannot be used
   7    counts are further from the truth than --max-error allows (vidan eval)

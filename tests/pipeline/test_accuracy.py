@@ -43,7 +43,7 @@ def test_matching_is_one_to_one_within_the_tolerance_and_as_large_as_can_be(
 @given(st.lists(TENTHS, max_size=30))
 def test_the_run_against_its_own_counts_has_no_error(times: list[float]) -> None:
     log = [crossing(seconds) for seconds in times]
-    starts = range(0, 11)
+    starts = range(11)
     manual = [ManualCount(IN, start, start + 1, sum(start <= t < start + 1 for t in times)) for start in starts]
     (accuracy,) = compare_counts(manual, log, {})
     assert accuracy.manual == accuracy.counted == len(times)
@@ -91,7 +91,13 @@ def test_an_event_at_the_end_of_an_interval_belongs_to_the_next_one() -> None:
 
 
 def test_only_what_was_meant_is_counted() -> None:
-    log = [crossing(1), crossing(1, "out"), crossing(1, label="bus"), crossing(1, label="car"), crossing(1, rule="door")]
+    log = [
+        crossing(1),
+        crossing(1, "out"),
+        crossing(1, label="bus"),
+        crossing(1, label="car"),
+        crossing(1, rule="door"),
+    ]
     for movement, counted in [
         (IN, 3),
         (Movement("yard", "gate", None, None), 4),

@@ -92,7 +92,7 @@ def test_frames_can_be_numbered_from_elsewhere_and_classes_chosen(tmp_path: Path
     tracks = read_tracks(stored(tmp_path, foreign([(2, 1, 0, 1)])).tracks)
     assert rows_by_stream(tracks, first_frame=101)["yard"].rows.frame.tolist() == [102]
     assert len(rows_by_stream(tracks, classes=["person"])["yard"].rows) == 1
-    with pytest.raises(ValueError, match="no class 'car' in .*; it has person"):
+    with pytest.raises(ValueError, match=r"no class 'car' in .*; it has person"):
         rows_by_stream(tracks, classes=["car"])
 
 

@@ -54,7 +54,10 @@ def test_spreadsheets_may_use_semicolons_bom_spaces_capitals_and_more_columns(re
         (COUNTS, "has no line below its titles"),
         ("source,rule,start,end,count\n", "no column class, direction"),
         (COUNTS + "yrd,gate,,in,0,1,1\n", r":2: no stream 'yrd' in the run \(did you mean 'yard'\?\)"),
-        (COUNTS + "yard,gat,,in,0,1,1\n", r":2: no rule 'gat' in the run \(did you mean 'gate'\?\); there is gate, lot"),
+        (
+            COUNTS + "yard,gat,,in,0,1,1\n",
+            r":2: no rule 'gat' in the run \(did you mean 'gate'\?\); there is gate",
+        ),
         (COUNTS + "yard,lot,,in,0,1,1\n", ":2: no direction of lot 'in'"),
         (COUNTS + "yard,lot,car,left,0,1,1\n", ":2: no class of lot 'car'"),
         (COUNTS + "yard,gate,,in,5,5,1\n", ":2: start 5 is not before end 5"),

@@ -73,7 +73,7 @@ def test_every_sequence_has_scores_of_its_own() -> None:
 
 
 def test_the_curves_say_up_to_which_overlap_boxes_fit() -> None:
-    shifted = TWO_WALKERS.xyxy + [2.5, 0, 2.5, 0]  # IoU 7.5 / 12.5
+    shifted = TWO_WALKERS.xyxy + np.array([2.5, 0, 2.5, 0])  # IoU 7.5 / 12.5
     answer = MotRows(TWO_WALKERS.frame, TWO_WALKERS.track_id, shifted, TWO_WALKERS.confidence, TWO_WALKERS.class_id)
     metrics = evaluate_tracks({"a": TWO_WALKERS}, {"a": answer})
     for curve in (metrics.hota_curve, metrics.deta_curve, metrics.assa_curve):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidan.trackers import read_info, read_sequences
+from vidan.trackers import SequenceInfo, read_info, read_sequences
 
 INFO = "[Sequence]\nname=Square\nframeRate=12.5\nseqLength=3\nimWidth=64\nimHeight=48\n"
 BOX = "1,1,0,0,5,5,1\n"
@@ -27,7 +27,11 @@ def test_a_folder_of_folders_holds_all_sequences_by_name(tmp_path: Path) -> None
     found = read_sequences(tmp_path)
     assert list(found) == ["Square", "b"]
     assert found["Square"].info == read_info(tmp_path / "a" / "seqinfo.ini")
-    assert (found["Square"].info.fps, found["Square"].info.frame_count, found["Square"].info.size) == (12.5, 3, (64, 48))
+    assert (found["Square"].info.fps, found["Square"].info.frame_count, found["Square"].info.size) == (
+        12.5,
+        3,
+        (64, 48),
+    )
     assert (len(found["b"].truth), found["b"].info.fps) == (0, None)
 
 
