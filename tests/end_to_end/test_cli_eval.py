@@ -23,7 +23,8 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
+        told = capsys.readouterr()
+        return code, told.out, told.err
 
     return run
 

@@ -91,13 +91,8 @@ def test_an_event_at_the_end_of_an_interval_belongs_to_the_next_one() -> None:
 
 
 def test_only_what_was_meant_is_counted() -> None:
-    log = [
-        crossing(1),
-        crossing(1, "out"),
-        crossing(1, label="bus"),
-        crossing(1, label="car"),
-        crossing(1, rule="door"),
-    ]
+    vehicles = [crossing(1, label="bus"), crossing(1, label="car")]
+    log = [crossing(1), crossing(1, "out"), *vehicles, crossing(1, rule="door")]
     for movement, counted in [
         (IN, 3),
         (Movement("yard", "gate", None, None), 4),

@@ -27,11 +27,7 @@ def test_a_folder_of_folders_holds_all_sequences_by_name(tmp_path: Path) -> None
     found = read_sequences(tmp_path)
     assert list(found) == ["Square", "b"]
     assert found["Square"].info == read_info(tmp_path / "a" / "seqinfo.ini")
-    assert (found["Square"].info.fps, found["Square"].info.frame_count, found["Square"].info.size) == (
-        12.5,
-        3,
-        (64, 48),
-    )
+    assert found["Square"].info == SequenceInfo("Square", 12.5, 3, (64, 48))
     assert (len(found["b"].truth), found["b"].info.fps) == (0, None)
 
 
