@@ -13,11 +13,10 @@ from rich.text import Text
 from vidan.pipeline.events import Event
 from vidan.pipeline.report.accuracy import (
     MIN_INTERVALS,
-    CountAccuracy,
-    EventAccuracy,
     compare_counts,
     compare_events,
 )
+from vidan.pipeline.report.accuracy_records import count_record, event_record
 from vidan.pipeline.report.manual import Countable, ManualCount, ManualEvent, Movement
 
 _MOST_ROWS = 40  # of the list of what differs; the rest is in --json
@@ -66,7 +65,7 @@ class CountJudgement:
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values; what is infinite is null."""
-        return {"movements": [_count_record(accuracy) for accuracy in self._accuracies]}
+        return {"movements": [count_record(accuracy) for accuracy in self._accuracies]}
 
     def _beyond_the_recording(self) -> Iterator[str]:
         """Says where nobody could have been counted: that is no error of the counting."""
@@ -147,7 +146,7 @@ class EventJudgement:
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values; what is infinite is null."""
-        records = [_event_record(accuracy) for accuracy in self._accuracies]
+        records = [event_record(accuracy) for accuracy in self._accuracies]
         return {"tolerance": self._tolerance, "movements": records}
 
     def _differences(self) -> Iterator[RenderableType]:
@@ -199,55 +198,3 @@ def _not_asked(movements: Sequence[Movement], countable: Countable) -> str | Non
         if (source, rule, direction) not in asked
     ]
     return f"not compared, for the manual counts have no line of it: {', '.join(missing)}" if missing else None
-
-
-def _movement_record(movement: Movement) -> dict[str, Any]:
-    return {"source": movement.source, "rule": movement.rule, "direction": movement.direction, "class": movement.label}
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 6) if isfinite(value) else None
-
-
-def _count_record(accuracy: CountAccuracy) -> dict[str, Any]:
-    interval = accuracy.confidence_interval()
-    record = _movement_record(accuracy.movement)
-    record |= {"manual": accuracy.manual, "counted": accuracy.counted, "error": accuracy.error}
-    record |= {
-        "relative_error": _finite(accuracy.relative_error),
-        "interval_95": None if interval is None else [_finite(bound) for bound in interval],
-        "wape": _finite(accuracy.wape),
-        "geh": _finite(accuracy.geh),
-    }
-    record["intervals"] = [
-        {
-            "class": cell.manual.movement.label,
-            "start": cell.manual.start,
-            "end": cell.manual.end,
-            "manual": cell.manual.count,
-            "counted": cell.counted,
-            "error": cell.error,
-            "geh": _finite(cell.geh),
-        }
-        for cell in accuracy.cells
-    ]
-    return record
-
-
-def _event_record(accuracy: EventAccuracy) -> dict[str, Any]:
-    def of_events(events: Sequence[Event]) -> list[dict[str, Any]]:
-        return [{"id": event.id, "time": event.pts_seconds, "track": event.track_id} for event in events]
-
-    record = _movement_record(accuracy.movement)
-    record |= {"manual": accuracy.manual, "counted": accuracy.counted, "wrong": _finite(accuracy.wrong)}
-    record |= {
-        "recall": accuracy.recall,
-        "recall_interval_95": list(accuracy.recall_interval()),
-        "precision": accuracy.precision,
-        "median_delay": accuracy.median_delay,
-        "true": [{"manual_time": time} | of_events([event])[0] for time, event in accuracy.true],
-        "missed": list(accuracy.missed),
-        "false": of_events(accuracy.false),
-        "double": of_events(accuracy.double),
-    }
-    return record
