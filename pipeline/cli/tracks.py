@@ -76,6 +76,8 @@ def _export(options: argparse.Namespace) -> int:
     from vidan.pipeline.sinks.tracks import read_tracks
     from vidan.trackers import write_mot
 
+    if not options.run.exists():
+        raise ConfigError(f"{options.run} does not exist; name the folder of a run, or its track file")
     path = options.run if options.run.is_file() else RunFolder(options.run).tracks
     try:
         streams = rows_by_stream(

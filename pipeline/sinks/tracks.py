@@ -39,7 +39,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidan.pipeline.errors import SinkError, SourceError, cannot_write
+from vidan.pipeline.errors import PipelineError, SinkError, cannot_write
 from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
 from vidan.pipeline.manifest import SEMANTICS_VERSION, vidan_version
 from vidan.trackers import Tracks
@@ -223,7 +223,7 @@ def read_tracks(path: Path) -> StoredTracks:
     """Opens a track file; where a crash left only its partial file, that one, up to its last complete batch.
 
     Raises:
-        SourceError: If neither is there or it is no track file.
+        PipelineError: If neither is there or it is no track file.
     """
     partial = _partial(path)
     source = partial if not path.exists() and partial.exists() else path
@@ -237,7 +237,7 @@ def read_tracks(path: Path) -> StoredTracks:
         facts = json.loads(metadata[b"vidan"])
         return StoredTracks(source, tuple(facts["class_names"]), facts["semantics"], facts["version"])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"cannot read the track file {path}: {error}") from error
+        raise PipelineError(f"cannot read the track file {path}: {error}") from error
 
 
 def _to_batch(frames: Sequence[StoredFrame], schema: pa.Schema, class_names: pa.StringArray) -> pa.RecordBatch:

@@ -153,7 +153,7 @@ def test_tracks_go_out_as_they_came_in(tell: Tell, truth: Path, results: Path, t
         ("import yard.txt --output run --fps 5 --size 64x48 --name a/b", "give another name with --name"),
         ("import yard.txt --output run --smooth-seconds -1", "--smooth-seconds must not be negative, got -1"),
         ("import gone.txt --output run --fps 5 --size 64x48", "gone.txt"),
-        ("export gone out.txt", "gone"),
+        ("export gone out.txt", "gone does not exist; name the folder of a run"),
     ],
 )
 def test_what_cannot_be_imported_or_exported_is_a_sentence(
