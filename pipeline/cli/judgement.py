@@ -189,12 +189,13 @@ def _rest(number: int) -> Iterator[str]:
 
 def _not_asked(movements: Sequence[Movement], countable: Countable) -> str | None:
     """Which directions of the rules that were watched have no line in the manual counts."""
-    asked = {(movement.source, movement.rule, movement.direction) for movement in movements}
+    asked: dict[tuple[str, str], set[str | None]] = {}
+    for movement in movements:
+        asked.setdefault((movement.source, movement.rule), set()).add(movement.direction)
     missing = [
-        f"{rule} {direction}" if len({source for source, *_ in asked}) == 1 else f"{source} {rule} {direction}"
-        for source, rule in dict.fromkeys((source, rule) for source, rule, _ in asked)
-        if (source, rule, None) not in asked
-        for direction in sorted(countable.directions[source, rule])
-        if (source, rule, direction) not in asked
+        f"{source} {rule} {direction}"
+        for (source, rule), directions in asked.items()
+        if None not in directions
+        for direction in sorted(countable.directions[source, rule] - directions)
     ]
     return f"not compared, for the manual counts have no line of it: {', '.join(missing)}" if missing else None

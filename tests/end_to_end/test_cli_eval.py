@@ -198,7 +198,7 @@ def test_counts_are_judged_per_rule_and_interval(tell: Tell, run: Path, tmp_path
     code, out, err = tell("eval", "counts", run, manual, "--json", tmp_path / "a.json", "--max-error", 25)
     assert (code, err) == (0, "")
     assert out.splitlines()[1].split()[:7] == ["yard", "gate", "out", "4", "3", "-1", "-25.0"]
-    assert "not compared, for the manual counts have no line of it: gate in" in out
+    assert "not compared, for the manual counts have no line of it: yard gate in" in out
     assert "yard was recorded for 20.0 s only; manual intervals go on to 30 s" in out
     assert "1 of 3 intervals differ" in out
     (movement,) = json.loads((tmp_path / "a.json").read_text())["movements"]
