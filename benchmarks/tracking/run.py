@@ -4,25 +4,25 @@
 
 Peers are installed from PyPI, each into a virtual environment of its own below the cache folder, and run there as a
 process of one thread, fed with the same detections. What cannot be installed is named and left out. `--only vidan`
-measures vidan alone; `--write` puts the tables into README.md beside this file.
+measures vidan alone. `--write` keeps the figures in results.json and README.md beside this file; those of trackers that
+were not measured again stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tables
 from counters import DEAD_BAND, CountError, compare, count_by_vidan, count_lines, count_zones, true_counts
 from environments import DEFAULT_CACHE, InstallError, python_for, version_of
+from results import Quality, Result, machine, merge, read_results, write_results
 from sequences import GROUPS, Clip, make_crowd, read_group, thin_out, write_clips
 from worker import load_adapter
 
@@ -30,25 +30,12 @@ from vidan.trackers import MotRows, TrackMetrics, evaluate_tracks
 from vidan.trackers.mot import PEDESTRIAN
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
 STEPS = (2, 3, 5)
 CROWDS = {50: 200, 200: 100, 1000: 30, 3000: 10}
 """Frames per number of objects."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
-
-
-@dataclass
-class Result:
-    """Everything that was measured of one tracker; what was not is missing."""
-
-    name: str
-    version: str
-    scores: dict[str, TrackMetrics] = field(default_factory=dict)
-    thinned: dict[str, float] = field(default_factory=dict)
-    lines: dict[str, CountError] = field(default_factory=dict)
-    zones: dict[str, CountError] = field(default_factory=dict)
-    microseconds: dict[str, float] = field(default_factory=dict)
-    crowd_milliseconds: dict[int, float] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -59,8 +46,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs; %(default)s")
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="at most, per crowd; %(default)s")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, metavar="DIR", help="of environments; %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures for machines")
-    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/tracking/README.md")
+    parser.add_argument("--write", action="store_true", help="keep the figures: renew results.json and README.md here")
     options = parser.parse_args()
     if not (options.shared / "tracking").is_dir():
         parser.error(f"{options.shared} has no folder tracking/; name the one that has with --shared or VIDAN_SHARED")
@@ -88,12 +74,13 @@ def main() -> None:
                 sys.stderr.write(f"{name}: failed: {error.stderr.strip().splitlines()[-1]}\n")
                 continue
             results.append(result)
-    text = tables.all_tables(results)
-    sys.stdout.write(text)
-    if options.json:
-        options.json.write_text(json.dumps([tables.to_record(result) for result in results], indent=2) + "\n")
+    if not results:
+        sys.exit(f"nothing was measured: no tracker has {options.only!r} in its name, or none could be run")
     if options.write:
-        tables.write_into(HERE / "README.md", text)
+        results = merge(read_results(RESULTS), results)
+        write_results(RESULTS, results)
+        tables.write_into(HERE / "README.md", tables.all_tables(results))
+    sys.stdout.write(tables.all_tables(results))
 
 
 def measure(
@@ -104,7 +91,7 @@ def measure(
     Raises:
         CalledProcessError: If it breaks on the way.
     """
-    result = Result(name, version)
+    result = Result(name, version, machine())
 
     def answers(clips: Sequence[Clip], *arguments: str) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +105,8 @@ def measure(
 
     for group, clips in groups.items():
         found = answers(clips, "--repeat", str(options.repeat))
-        result.scores[group] = score(clips, found)
+        metrics = score(clips, found)
+        result.quality[group] = Quality(metrics.hota, metrics.mota, metrics.idf1, metrics.id_switches)
         seconds = sum(float(found[f"{clip.name}/seconds"].sum()) for clip in clips)
         result.microseconds[group] = 1e6 * seconds / sum(clip.frame_count for clip in clips)
         for clip in clips:
@@ -130,7 +118,7 @@ def measure(
     for objects, frames in CROWDS.items():
         crowd = make_crowd(objects, frames)
         found = answers([crowd], "--repeat", str(options.repeat), "--seconds", str(options.seconds))
-        result.crowd_milliseconds[objects] = 1e3 * float(found[f"{crowd.name}/seconds"].mean())
+        result.crowd_milliseconds[str(objects)] = 1e3 * float(found[f"{crowd.name}/seconds"].mean())
     return result
 
 

@@ -1,17 +1,12 @@
-"""Results as Markdown tables and as JSON."""
+"""Results as Markdown tables."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from counters import CountError
-    from run import Result
+from counters import CountError
+from results import Result
 
 _BEGIN, _END = "<!-- tables: run.py --write -->\n", "<!-- end of tables -->\n"
 
@@ -20,23 +15,13 @@ def all_tables(results: Sequence[Result]) -> str:
     """Quality, counts, low frame rates and speed, and on what machine."""
     return "\n".join(
         [
-            f"Measured on {machine()}.\n",
+            f"Measured on {' and '.join(sorted({result.machine for result in results}))}.\n",
             quality(results),
             counts(results),
             low_rates(results),
             speed(results),
         ]
     )
-
-
-def machine() -> str:
-    """CPU, cores and Python of this machine."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model n")]
-        model = models[0] if models else model
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def quality(results: Sequence[Result]) -> str:
@@ -46,7 +31,7 @@ def quality(results: Sequence[Result]) -> str:
             result.version,
             *(
                 f"{100 * s.hota:.2f} / {100 * s.mota:.1f} / {100 * s.idf1:.1f} / {s.id_switches}"
-                for s in result.scores.values()
+                for s in result.quality.values()
             ),
         ]
         for result in results
@@ -85,11 +70,6 @@ def speed(results: Sequence[Result]) -> str:
         for result in results
     ]
     return "### Speed: one thread, `update` alone, every frame's fastest of several runs\n\n" + _table(header, rows)
-
-
-def to_record(result: Result) -> dict[str, Any]:
-    """Plain JSON values."""
-    return asdict(result)
 
 
 def write_into(path: Path, text: str) -> None:
