@@ -14,7 +14,7 @@ REQUIREMENTS = ["visiontrack-cpp>=0.1.1"]
 class VisiontrackCpp:
     def __init__(self, settings: dict[str, Any], fps: float, size: tuple[int, int]) -> None:
         package = importlib.import_module("visiontrack_cpp")
-        self._tracker = package.ByteTracker(package.TrackerConfig(max_age=round(fps), **settings))
+        self._tracker = package.ByteTracker(package.TrackerConfig(**settings))
 
     def wrap(self, xyxy: np.ndarray, confidence: np.ndarray, seconds: float) -> Any:
         return xyxy.astype(np.float64), confidence.astype(np.float64)
