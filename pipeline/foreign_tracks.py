@@ -104,7 +104,8 @@ def _config_of(streams: Sequence[ForeignTracks]) -> dict[str, object]:
         return RunConfig.model_validate(plain).model_dump(mode="json", by_alias=True)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ConfigError(f"stream {problem['input']!r}: {problem['msg']}; give another name with --name") from error
+        told = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"stream {problem['input']!r}: {told}; give another name with --name") from error
 
 
 def _account(stream: ForeignTracks) -> StreamRecord:
