@@ -21,9 +21,13 @@ _DISTRACTORS = (2, 7, 8, 12)
 _MATCH_IOU = 0.5
 
 
+IOU_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Where HOTA is evaluated: 0.05 to 0.95."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackMetrics:
-    """Scores over all sequences together; every ratio 0..1, higher is better, except `mota`, which can be negative.
+    """Scores of one sequence or several; every ratio 0..1, higher is better, except `mota`, which can be negative.
 
     Attributes:
         hota: Geometric mean of `deta` and `assa`, averaged over IoU 0.05 to 0.95 (Luiten et al., IJCV 2021).
@@ -36,6 +40,9 @@ class TrackMetrics:
         false_positives: Predicted boxes without ground truth.
         misses: Ground-truth boxes without prediction.
         gt_boxes: Evaluated ground-truth boxes.
+        hota_curve: HOTA at each of `IOU_THRESHOLDS`.
+        deta_curve: Its detection part at each of them.
+        assa_curve: Its association part at each of them.
     """
 
     hota: float
@@ -48,10 +55,26 @@ class TrackMetrics:
     false_positives: int
     misses: int
     gt_boxes: int
+    hota_curve: tuple[float, ...]
+    deta_curve: tuple[float, ...]
+    assa_curve: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores by sequence, and of all boxes together, which is no mean of the others: long sequences weigh more."""
+
+    sequences: Mapping[str, TrackMetrics]
+    combined: TrackMetrics
 
 
 def evaluate_tracks(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRows]) -> TrackMetrics:
-    """Scores of predicted tracks over all sequences of the ground truth together.
+    """Scores over all sequences together, of `evaluate_sequences`."""
+    return evaluate_sequences(gt, predicted).combined
+
+
+def evaluate_sequences(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRows]) -> Evaluation:
+    """Scores of predicted tracks, sequence by sequence and over all of the ground truth together.
 
     The preparation is MOTChallenge's: ground truth that is not a pedestrian or has confidence 0 is not asked for, and a
     predicted box that fits a distractor best counts neither way.
@@ -68,12 +91,18 @@ def evaluate_tracks(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRows])
         raise ValueError(f"ground truth is of {sorted(gt)}, predictions of {sorted(predicted)}")
     metrics = _import_trackeval().metrics
     quiet = {"PRINT_CONFIG": False, "THRESHOLD": _MATCH_IOU}
-    sequences = {name: _sequence(name, gt[name], predicted[name]) for name in gt}
+    judges = (metrics.HOTA(), metrics.CLEAR(quiet), metrics.Identity(quiet))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in gt:
+        sequence = _sequence(name, gt[name], predicted[name])
+        found[name] = [judge.eval_sequence(sequence) for judge in judges]
+    combined = [
+        judge.combine_sequences({name: scores[i] for name, scores in found.items()}) for i, judge in enumerate(judges)
+    ]
+    return Evaluation({name: _to_metrics(*scores) for name, scores in found.items()}, _to_metrics(*combined))
 
-    def score(metric: Any) -> dict[str, Any]:
-        return metric.combine_sequences({name: metric.eval_sequence(data) for name, data in sequences.items()})
 
-    hota, clear, identity = score(metrics.HOTA()), score(metrics.CLEAR(quiet)), score(metrics.Identity(quiet))
+def _to_metrics(hota: dict[str, Any], clear: dict[str, Any], identity: dict[str, Any]) -> TrackMetrics:
     return TrackMetrics(
         hota=float(np.mean(hota["HOTA"])),
         deta=float(np.mean(hota["DetA"])),
@@ -85,6 +114,9 @@ def evaluate_tracks(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRows])
         false_positives=int(clear["CLR_FP"]),
         misses=int(clear["CLR_FN"]),
         gt_boxes=int(clear["CLR_TP"] + clear["CLR_FN"]),
+        hota_curve=tuple(hota["HOTA"].tolist()),
+        deta_curve=tuple(hota["DetA"].tolist()),
+        assa_curve=tuple(hota["AssA"].tolist()),
     )
 
 
@@ -102,9 +134,12 @@ def _sequence(name: str, gt: MotRows, predicted: MotRows) -> dict[str, Any]:
         truth, answer = gt[gt.frame == frame], predicted[predicted.frame == frame]
         answer = answer[~_on_distractor(truth, answer)]
         truth = truth[(truth.class_id == PEDESTRIAN) & (truth.confidence != 0)]
-        for rows in (truth, answer):
-            if len(np.unique(rows.track_id)) < len(rows):
-                raise ValueError(f"sequence {name!r}: an id appears twice in frame {frame}: {rows.track_id.tolist()}")
+        for rows, whose in ((truth, "ground truth"), (answer, "prediction")):
+            ids, times = np.unique(rows.track_id, return_counts=True)
+            if len(ids) < len(rows):
+                raise ValueError(
+                    f"sequence {name!r}: an id appears twice in frame {frame} of the {whose}: {ids[times > 1][0]}"
+                )
         gt_frames.append(truth.track_id)
         predicted_frames.append(answer.track_id)
         similarities.append(box_iou(truth.xyxy, answer.xyxy))

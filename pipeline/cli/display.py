@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from vidan.pipeline.cli.console import show
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
 from vidan.pipeline.manifest import Manifest, StreamRecord
@@ -27,7 +27,6 @@ _KINDS = {
     "tracks.parquet": "tracks",
     "run.json": "manifest",
 }
-_WIDTH_OF_FILES = 200  # columns, where the output goes to a file or a pipe
 
 
 class Progress:
@@ -80,15 +79,8 @@ class _FramesPerSecond(ProgressColumn):
 
 def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     """Prints what was counted, how the run went, and where everything is."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_OF_FILES
-    with console.capture() as captured:  # rich ends the process where a pipe is broken; `main` knows better
-        if outcome.summary.counts:
-            console.print(_counts_table(outcome.summary))
-        for line in [*_account(outcome.manifest), "", *_files(outcome)]:
-            console.print(line, soft_wrap=True, markup=False)
-    sys.stdout.write(captured.get())
+    table = [_counts_table(outcome.summary)] if outcome.summary.counts else []
+    show([*table, *_account(outcome.manifest), "", *_files(outcome)], console)
 
 
 def _counts_table(summary: Summary) -> Table:

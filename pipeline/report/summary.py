@@ -221,7 +221,7 @@ def _count_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> 
     found: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
     for event in events:
         if event.kind in COUNTED_KINDS:
-            key = event.label or "", _direction(event), timeline.index(event.pts_seconds)
+            key = event.label or "", direction_of(event), timeline.index(event.pts_seconds)
             found[key][str(event.details.get("certainty"))] += 1
     labels = dict.fromkeys((*rule.classes, *sorted({label for label, *_ in found})))
     directions = dict.fromkeys((*rule.directions, *sorted({direction for _, direction, _ in found})))
@@ -235,7 +235,8 @@ def _count_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> 
     return rows
 
 
-def _direction(event: Event) -> str:
+def direction_of(event: Event) -> str:
+    """Under which direction an event of `COUNTED_KINDS` is counted."""
     return ZONE_DIRECTIONS.get(event.kind) or str(event.details["direction"])
 
 

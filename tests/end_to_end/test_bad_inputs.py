@@ -257,6 +257,22 @@ CASES = [
         2,
         "did you mean 'yolov9-t'",
     ),
+    Case("no ground truth", lambda _: None, "eval tracks FOLDER/gt FOLDER/a.txt", 2, "expected gt/gt.txt"),
+    Case(
+        "detections instead of tracks",
+        lambda f: (f / "a.txt").write_text("1,-1,0,0,5,5,1\n"),
+        "eval tracks FOLDER/a.txt FOLDER/a.txt",
+        2,
+        "detections",
+    ),
+    Case(
+        "tracks without a frame rate",
+        lambda f: (f / "a.txt").write_text("1,1,0,0,5,5,1\n"),
+        "tracks import FOLDER/a.txt --output FOLDER/run",
+        2,
+        "give --fps",
+    ),
+    Case("manual counts of what is no run", lambda _: None, "eval counts FOLDER FOLDER/m.csv", 2, "finished run"),
 ]
 
 

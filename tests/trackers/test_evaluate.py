@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidan.trackers import ByteTracker, MotRows, evaluate_tracks, read_mot
+from vidan.trackers import IOU_THRESHOLDS, ByteTracker, MotRows, evaluate_sequences, evaluate_tracks, read_mot
 
 
 def rows(*table: tuple[int, int, float, int, int]) -> MotRows:
@@ -63,13 +63,31 @@ def test_sequences_are_weighed_by_their_boxes() -> None:
     assert metrics.mota == pytest.approx(20 / 22)
 
 
+def test_every_sequence_has_scores_of_its_own() -> None:
+    short = rows((1, 1, 0, 1, 1), (2, 1, 0, 1, 1))
+    evaluation = evaluate_sequences({"a": TWO_WALKERS, "b": short}, {"a": TWO_WALKERS, "b": rows()})
+    assert list(evaluation.sequences) == ["a", "b"]
+    assert (evaluation.sequences["a"].mota, evaluation.sequences["b"].mota) == (1, 0)
+    assert evaluation.combined.misses == evaluation.sequences["b"].misses == 2
+    assert evaluation.sequences["a"] == evaluate_tracks({"a": TWO_WALKERS}, {"a": TWO_WALKERS})
+
+
+def test_the_curves_say_up_to_which_overlap_boxes_fit() -> None:
+    shifted = TWO_WALKERS.xyxy + np.array([2.5, 0, 2.5, 0])  # IoU 7.5 / 12.5
+    answer = MotRows(TWO_WALKERS.frame, TWO_WALKERS.track_id, shifted, TWO_WALKERS.confidence, TWO_WALKERS.class_id)
+    metrics = evaluate_tracks({"a": TWO_WALKERS}, {"a": answer})
+    for curve in (metrics.hota_curve, metrics.deta_curve, metrics.assa_curve):
+        assert [value > 0 for value in curve] == [threshold <= 0.6 for threshold in IOU_THRESHOLDS]
+    assert metrics.hota == pytest.approx(sum(metrics.hota_curve) / len(IOU_THRESHOLDS))
+
+
 def test_other_sequences_than_the_truth_are_refused() -> None:
     with pytest.raises(ValueError, match="ground truth is of"):
         evaluate_tracks({"a": TWO_WALKERS}, {"b": TWO_WALKERS})
 
 
 def test_an_id_twice_in_a_frame_is_refused() -> None:
-    with pytest.raises(ValueError, match="sequence 'a': an id appears twice in frame 1"):
+    with pytest.raises(ValueError, match="sequence 'a': an id appears twice in frame 1 of the prediction: 1"):
         evaluate_tracks({"a": TWO_WALKERS}, {"a": rows((1, 1, 0, 1, 1), (1, 1, 50, 1, 1))})
 
 

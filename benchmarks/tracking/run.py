@@ -1,0 +1,161 @@
+"""vidan's trackers and those of its field on the same detections: quality, counts and speed side by side.
+
+    python benchmarks/tracking/run.py --shared ../shared
+
+Peers are installed from PyPI, each into a virtual environment of its own below the cache folder, and run there as a
+process of one thread, fed with the same detections. What cannot be installed is named and left out. `--only vidan`
+measures vidan alone. `--write` keeps the figures in results.json and README.md beside this file; those of trackers that
+were not measured again stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tables
+from counters import DEAD_BAND, CountError, compare, count_by_vidan, count_lines, count_zones, true_counts
+from environments import DEFAULT_CACHE, InstallError, python_for, version_of
+from results import Quality, Result, machine, merge, read_results, write_results
+from sequences import GROUPS, Clip, make_crowd, read_group, thin_out, write_clips
+from worker import load_adapter
+
+from vidan.trackers import MotRows, TrackMetrics, evaluate_tracks
+from vidan.trackers.mot import PEDESTRIAN
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+STEPS = (2, 3, 5)
+CROWDS = {50: 200, 200: 100, 1000: 30, 3000: 10}
+"""Frames per number of objects."""
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(os.environ.get("VIDAN_SHARED", HERE.parents[2] / "shared"))
+    parser.add_argument("--shared", type=Path, default=default, metavar="DIR", help="holds tracking/; %(default)s")
+    parser.add_argument("--only", metavar="WORD", help="trackers with this in their name, as in `--only vidan`")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs; %(default)s")
+    parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="at most, per crowd; %(default)s")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, metavar="DIR", help="of environments; %(default)s")
+    parser.add_argument("--write", action="store_true", help="keep the figures: renew results.json and README.md here")
+    options = parser.parse_args()
+    if not (options.shared / "tracking").is_dir():
+        parser.error(f"{options.shared} has no folder tracking/; name the one that has with --shared or VIDAN_SHARED")
+
+    groups = {group: read_group(options.shared, group) for group in GROUPS}
+    results = []
+    for path in sorted((HERE / "adapters").glob("*.py"), key=lambda path: (path.stem != "vidan_trackers", path.stem)):
+        adapter = load_adapter(path)
+        names = [name for name in adapter.TRACKERS if options.only is None or options.only in name]
+        if not names:
+            continue
+        try:
+            python = python_for(path.stem, adapter.REQUIREMENTS, options.cache)
+        except InstallError as error:
+            sys.stderr.write(f"{path.stem}: cannot be installed: {error}\n")
+            continue
+        version = version_of(python, adapter.REQUIREMENTS)
+        for name in names:
+            sys.stderr.write(f"{name}\n")
+            try:
+                result = measure(name, version, python, path, groups, options)
+                if path.stem == "vidan_trackers":
+                    count_with_rules(result, adapter.MAKERS[name], groups)
+            except subprocess.CalledProcessError as error:
+                sys.stderr.write(f"{name}: failed: {error.stderr.strip().splitlines()[-1]}\n")
+                continue
+            results.append(result)
+    if not results:
+        sys.exit(f"nothing was measured: no tracker has {options.only!r} in its name, or none could be run")
+    if options.write:
+        results = merge(read_results(RESULTS), results)
+        write_results(RESULTS, results)
+        tables.write_into(HERE / "README.md", tables.all_tables(results))
+    sys.stdout.write(tables.all_tables(results))
+
+
+def measure(
+    name: str, version: str, python: Path, adapter: Path, groups: dict[str, list[Clip]], options: argparse.Namespace
+) -> Result:
+    """Runs one tracker over everything.
+
+    Raises:
+        CalledProcessError: If it breaks on the way.
+    """
+    result = Result(name, version, machine())
+
+    def answers(clips: Sequence[Clip], *arguments: str) -> dict[str, np.ndarray]:
+        with tempfile.TemporaryDirectory() as folder:
+            given, found = Path(folder) / "in.npz", Path(folder) / "out.npz"
+            write_clips(given, clips)
+            command = [str(python), str(HERE / "worker.py"), str(adapter), name, str(given), str(found), *arguments]
+            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or _is_own(python)}
+            subprocess.run(command, env=environment | ONE_THREAD, check=True, capture_output=True, text=True)
+            with np.load(found) as arrays:
+                return dict(arrays)
+
+    for group, clips in groups.items():
+        found = answers(clips, "--repeat", str(options.repeat))
+        metrics = score(clips, found)
+        result.quality[group] = Quality(metrics.hota, metrics.mota, metrics.idf1, metrics.id_switches)
+        seconds = sum(float(found[f"{clip.name}/seconds"].sum()) for clip in clips)
+        result.microseconds[group] = 1e6 * seconds / sum(clip.frame_count for clip in clips)
+        for clip in clips:
+            if clip.counts is not None:
+                count_plainly(result, clip, rows_of(clip, found))
+        for step in STEPS:
+            thinned = [thin_out(clip, step) for clip in clips]
+            result.thinned[f"{group}/{step}"] = score(thinned, answers(thinned)).hota
+    for objects, frames in CROWDS.items():
+        crowd = make_crowd(objects, frames)
+        found = answers([crowd], "--repeat", str(options.repeat), "--seconds", str(options.seconds))
+        result.crowd_milliseconds[str(objects)] = 1e3 * float(found[f"{crowd.name}/seconds"].mean())
+    return result
+
+
+def score(clips: Sequence[Clip], found: dict[str, np.ndarray]) -> TrackMetrics:
+    truth = {clip.name: clip.truth for clip in clips if clip.truth is not None}
+    return evaluate_tracks(truth, {clip.name: rows_of(clip, found) for clip in clips})
+
+
+def rows_of(clip: Clip, found: dict[str, np.ndarray]) -> MotRows:
+    frame, track_id, xyxy = (found[f"{clip.name}/{key}"] for key in ("frame", "id", "xyxy"))
+    return MotRows(frame, track_id, xyxy, np.ones(len(frame)), np.full(len(frame), PEDESTRIAN))
+
+
+def count_plainly(result: Result, clip: Clip, rows: MotRows) -> None:
+    """Adds the errors of the reference counters on these tracks."""
+    lines, zones = true_counts(clip)
+    add(result.lines, "exact", compare(lines, count_lines(clip, rows)))
+    add(result.lines, "debounced", compare(lines, count_lines(clip, rows, DEAD_BAND)))
+    add(result.zones, "exact", compare(zones, count_zones(clip, rows)))
+
+
+def count_with_rules(result: Result, make_tracker: type, groups: dict[str, list[Clip]]) -> None:
+    """Adds the errors of vidan's own rules on vidan's own tracks."""
+    for clip in (clip for clips in groups.values() for clip in clips if clip.counts is not None):
+        for errors, truth, counted in zip(
+            (result.lines, result.zones), true_counts(clip), count_by_vidan(clip, make_tracker()), strict=True
+        ):
+            add(errors, "own rules", compare(truth, counted))
+
+
+def add(errors: dict[str, CountError], counter: str, error: CountError) -> None:
+    errors[counter] = errors.get(counter, CountError(0, 0, 0)) + error
+
+
+def _is_own(python: Path) -> bool:
+    return python == Path(sys.executable)
+
+
+if __name__ == "__main__":
+    main()
