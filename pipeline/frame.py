@@ -94,6 +94,7 @@ class FrameResult:
         tracks: The tracker's answer for it, tentative tracklets included.
         counted: Frames that the rules have now seen, oldest first; they lag behind `frame`.
         events: What the rules noticed in `counted`, in order.
+        near_misses: What they did not count, and why, in order: events of the kind NEAR_MISS, none of them in `events`.
     """
 
     frame: Frame
@@ -101,3 +102,4 @@ class FrameResult:
     tracks: Tracks
     counted: tuple[CountedFrame, ...]
     events: tuple[Event, ...]
+    near_misses: tuple[Event, ...] = ()

@@ -67,7 +67,7 @@ class Rule(Protocol):
     def name(self) -> str: ...
 
     def update(self, stamp: Stamp, tracks: Tracks) -> Sequence[Event]:
-        """Events noticed at this frame; tracks in ``tracks.ended`` are forgotten afterwards."""
+        """Events noticed at this frame, near misses among them; tracks in ``tracks.ended`` are forgotten afterwards."""
         ...
 
 

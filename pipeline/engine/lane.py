@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vidan.detector import Detections
-from vidan.pipeline.events import Event
+from vidan.pipeline.events import EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StageTimes
@@ -42,20 +42,24 @@ class Lane:
         with self._times.busy("track"):
             tracks = self._tracker.update(detections, stamp.pts_seconds)
             released = self._smoother.push(stamp, stamp.pts_seconds, tracks)
-        counted, events = self._count(released)
-        return FrameResult(frame, detections, tracks, counted, events)
+        return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 
     def finish(self, last: FrameResult) -> FrameResult:
         """The result of the stream's last step, completed by what only the end of the stream decides."""
         with self._times.busy("track"):
             released = self._smoother.finish(self._tracker.finish())
-        counted, events = self._count(released)
-        return replace(last, counted=last.counted + counted, events=last.events + events)
+        return self._count(released, last)
 
-    def _count(self, released: Sequence[Released[Stamp]]) -> tuple[tuple[CountedFrame, ...], tuple[Event, ...]]:
+    def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
+        """The result with these frames added, and what the rules say to them."""
         counted = tuple(CountedFrame(frame.key, frame.tracks, frame.observed_xyxy) for frame in released)
         with self._times.busy("rules"):
-            events = tuple(
+            noticed = [
                 event for frame in counted for rule in self._rules for event in rule.update(frame.stamp, frame.tracks)
-            )
-        return counted, events
+            ]
+        return replace(
+            result,
+            counted=result.counted + counted,
+            events=(*result.events, *(event for event in noticed if event.kind is not EventKind.NEAR_MISS)),
+            near_misses=(*result.near_misses, *(event for event in noticed if event.kind is EventKind.NEAR_MISS)),
+        )
