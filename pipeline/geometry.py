@@ -34,23 +34,24 @@ Anchor: TypeAlias = Literal[
 ]
 """The point of its box at which an object stands."""
 
-_ANCHOR_FRACTIONS: dict[Anchor, tuple[float, float]] = {
-    "bottom_center": (0.5, 1.0),
-    "center": (0.5, 0.5),
-    "top_center": (0.5, 0.0),
-    "left_center": (0.0, 0.5),
-    "right_center": (1.0, 0.5),
-    "top_left": (0.0, 0.0),
-    "top_right": (1.0, 0.0),
-    "bottom_left": (0.0, 1.0),
-    "bottom_right": (1.0, 1.0),
+_ANCHOR_FRACTIONS: dict[Anchor, NDArray[np.float64]] = {
+    "bottom_center": np.array([0.5, 1.0]),
+    "center": np.array([0.5, 0.5]),
+    "top_center": np.array([0.5, 0.0]),
+    "left_center": np.array([0.0, 0.5]),
+    "right_center": np.array([1.0, 0.5]),
+    "top_left": np.array([0.0, 0.0]),
+    "top_right": np.array([1.0, 0.0]),
+    "bottom_left": np.array([0.0, 1.0]),
+    "bottom_right": np.array([1.0, 1.0]),
 }
 
 
 def anchors_of(xyxy: NDArray[np.float32], anchor: Anchor) -> NDArray[np.float64]:
     """(N, 2) this point of each box of (N, 4), on the grid."""
     corners = xyxy.astype(np.float64)
-    return _on_grid(corners[:, :2] + np.array(_ANCHOR_FRACTIONS[anchor]) * (corners[:, 2:] - corners[:, :2]))
+    top_left = corners[:, :2]
+    return _on_grid(top_left + _ANCHOR_FRACTIONS[anchor] * (corners[:, 2:] - top_left))
 
 
 class Passage(NamedTuple):
@@ -98,8 +99,8 @@ class Polyline:
         self._ties = _right_of(self._edges)
 
     def sides(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, S) for each point and segment: positive on the right hand, negative on the left, 0 on its line."""
-        return _cross(self._edges, points[:, None] - self.vertices[:-1])
+        """(..., S) for (..., 2) points and each segment: positive on the right hand, negative on the left, 0 on it."""
+        return _cross(self._edges, points[..., None, :] - self.vertices[:-1])
 
     def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) pixels from each point to the nearest point of the polyline."""
@@ -116,8 +117,8 @@ class Polyline:
             before: (N, 2) pixels, on the grid as `anchors_of` gives them.
             after: (N, 2) likewise.
         """
-        start, stop = self.sides(before), self.sides(after)  # [N,S]
-        was_right, is_right = _signs(start, self._ties), _signs(stop, self._ties)
+        start, stop = sides = self.sides(np.array([before, after]))  # each [N,S]
+        was_right, is_right = _signs(sides, self._ties)
         changes = was_right != is_right
         if not changes.any():
             return []

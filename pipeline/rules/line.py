@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -85,16 +84,13 @@ class LineRule:
         self._lookout = lookout(anchor)
         self._index = self._lookout.add_line(self._line, self._reach)
         self._walkers: dict[int, Walker] = {}
-        self._open: set[int] = set()
+        self._open: set[int] = set()  # tracks whose next sighting matters, wherever that is
         self._young: dict[int, Visit] = {}
 
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
         """The crossings and near misses that are certain as of this frame, by time and then by track."""
         view = self._lookout.look(stamp, tracks)
-        rows = view.near[self._index]
-        if self._open:
-            rows = sorted({*rows, *self._lookout.seen(self._open)})
-        events = self._follow(view, rows) if rows else []
+        events = self._follow(view, self._lookout.seen(view.near[self._index] | self._open))
         if self._bridge is not None:
             events += self._join(self._bridge, view)
         for track_id in tracks.ended:
@@ -123,32 +119,34 @@ class LineRule:
             ]
         )
 
-    def _follow(self, view: View, rows: Sequence[int]) -> list[Event]:
-        """Takes tracks that are near, or undecided, from where they were last seen to where they stand now."""
-        distances = view.distances[:, self._index].tolist()
-        near: list[tuple[Walker, Sighting, float]] = []
+    def _follow(self, view: View, seen: Sequence[Sighting]) -> list[Event]:
+        """Takes tracks that are near, or were, from where they were last seen to where they stand now."""
+        distances = view.distances[self._index]
+        followed: list[tuple[Walker, Sighting, float]] = []
         steps: list[_Step] = []
-        for row in rows:
-            sighting, before, distance = view.now[row], view.before[row], distances[row]
+        for sighting in seen:
+            row = sighting.row
+            before, distance = view.before[row], distances[row]
             walker = self._walkers.get(sighting.track_id)
             if walker is None:
                 walker = self._walkers[sighting.track_id] = Walker(is_known=before is not None)
-            walker.come(sighting, distance, self._reach, is_birth=before is None)
-            if walker.is_known and before is not None and self._may_pass(before, sighting, distance):
+            if distance <= self._reach * sighting.height:
+                self._open.add(sighting.track_id)
+                walker.come(sighting, distance, is_birth=before is None)
+            # A step that ends farther away has surely met neither the line nor the hysteresis of its ends.
+            reach = view.steps[row] + self._hysteresis * view.heights[row] + GRID
+            if distance <= reach and walker.is_known and before is not None:
                 steps.append(_Step(walker, before, sighting, judged=before))
             walker.is_known = walker.is_known or distance >= GRID
-            near.append((walker, sighting, distance))
+            followed.append((walker, sighting, distance))
         events = self._step(steps) if steps else []
-        for walker, sighting, distance in near:
-            events += self._decide(walker, sighting, distance)
-            events += self._leave(walker, sighting, distance)
-            (self._open.add if walker.is_open else self._open.discard)(sighting.track_id)
+        for walker, sighting, distance in followed:
+            if walker.is_undecided:
+                events += self._decide(walker, sighting, distance)
+            if distance > self._reach * sighting.height:
+                self._open.discard(sighting.track_id)
+                events += self._leave(walker, sighting)
         return events
-
-    def _may_pass(self, before: Sighting, after: Sighting, distance: float) -> bool:
-        """False if the step to a place at this distance surely met neither the line nor the hysteresis of its ends."""
-        reach = self._hysteresis * max(before.height, after.height)
-        return distance <= math.dist(before.point, after.point) + reach + GRID
 
     def _step(self, steps: Sequence[_Step], bridged: bool = False) -> list[Event]:
         """Notes what lies on these ways from sighting to sighting; a crossing that had settled before is committed."""
@@ -169,8 +167,6 @@ class LineRule:
 
     def _decide(self, walker: Walker, sighting: Sighting, distance: float) -> list[Event]:
         """Commits what this sighting makes certain."""
-        if not walker.is_undecided:
-            return []
         events: list[Event] = []
         now, is_off = sighting.pts_seconds, distance >= GRID
         if is_off:
@@ -181,13 +177,10 @@ class LineRule:
             walker.linger(sighting)
         return events
 
-    def _leave(self, walker: Walker, sighting: Sighting, distance: float) -> list[Event]:
+    def _leave(self, walker: Walker, sighting: Sighting) -> list[Event]:
         """Ends the visit of a track that has gone out of reach: a near miss, if it came for nothing."""
-        visit = walker.visit
-        if visit is None or distance <= self._reach * sighting.height:
-            return []
-        walker.visit = None
-        if visit.has_crossed or not self._events.counts(sighting):
+        visit, walker.visit = walker.visit, None
+        if visit is None or visit.has_crossed or not self._events.counts(sighting):
             return []
         came_nearer = visit.nearest is not visit.first or not visit.is_birth
         if came_nearer and visit.distance <= self._hysteresis:

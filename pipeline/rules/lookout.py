@@ -7,7 +7,8 @@ tracks near its line, or in its zone, one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,27 +24,29 @@ from vidan.trackers import Tracks
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One frame.
+    """One frame. Lists over tracks have one element per row of `tracks`.
 
     Attributes:
-        update: Number of the look, from 1.
         stamp: Of the frame.
         tracks: All tracks of the frame.
         now: The sighting of each.
         before: The sighting before that of each, in whatever frame it was; None where the track is new.
-        distances: (N, L) pixels to each line that is watched.
-        near: For each line the rows of the tracks that may have met it or come within its reach in this step.
-        inside: For each area the rows of the tracks whose anchor is in it or on its boundary.
+        steps: Pixels from there to here, 0 where the track is new.
+        heights: Of the boxes here and there, the larger.
+        distances: For each line the pixels from it to each track.
+        near: For each line the ids of the tracks that may have met it, or come within its reach, in this step.
+        inside: For each area the ids of the tracks whose anchor is in it or on its boundary.
     """
 
-    update: int
     stamp: Stamp
     tracks: Tracks
     now: Sequence[Sighting]
     before: Sequence[Sighting | None]
-    distances: NDArray[np.float64]
-    near: Sequence[Sequence[int]]
-    inside: Sequence[Sequence[int]]
+    steps: Sequence[float]
+    heights: Sequence[float]
+    distances: Sequence[Sequence[float]]
+    near: Sequence[Set[int]]
+    inside: Sequence[Set[int]]
 
 
 class Lookout:
@@ -56,8 +59,8 @@ class Lookout:
     def __init__(self, anchor: Anchor) -> None:
         self._anchor: Anchor = anchor
         self._lines: list[Polyline] = []
-        self._reaches: list[float] = []
-        self._areas: list[Polygon | MultiPolygon] = []
+        self._reaches = np.zeros(0)  # [L]
+        self._areas = np.zeros(0, object)
         self._updates = 0
         self._view: View | None = None
         self._first: dict[int, Sighting] = {}
@@ -66,14 +69,14 @@ class Lookout:
     def add_line(self, line: Polyline, reach: float) -> int:
         """Watches a line, up to `reach` box heights from it; its index in the views."""
         self._lines.append(line)
-        self._reaches.append(reach)
+        self._reaches = np.append(self._reaches, reach)
         self._polylines = Polylines(self._lines)
         return len(self._lines) - 1
 
     def add_area(self, area: Polygon | MultiPolygon) -> int:
         """Watches an area; its index in the views."""
         shapely.prepare(area)
-        self._areas.append(area)
+        self._areas = np.append(self._areas, area)
         return len(self._areas) - 1
 
     def look(self, stamp: Stamp, tracks: Tracks) -> View:
@@ -90,10 +93,10 @@ class Lookout:
         """Where a track was last seen, as of the last look; None if it never was, or ended before this frame."""
         return self._last.get(track_id)
 
-    def seen(self, track_ids: Iterable[int]) -> list[int]:
-        """The rows of those of these tracks that are in the frame of the last look."""
-        sightings = (self._last.get(track_id) for track_id in track_ids)
-        return [sighting.row for sighting in sightings if sighting is not None and sighting.update == self._updates]
+    def seen(self, track_ids: Iterable[int]) -> list[Sighting]:
+        """The sightings of those of these tracks that are in the frame of the last look."""
+        sightings = map(self._last.get, track_ids)
+        return [sighting for sighting in sightings if sighting is not None and sighting.update == self._updates]
 
     def _see(self, stamp: Stamp, tracks: Tracks) -> View:
         for track_id in () if self._view is None else self._view.tracks.ended:
@@ -102,38 +105,43 @@ class Lookout:
         self._updates += 1
         points = anchors_of(tracks.xyxy, self._anchor)
         now = sight(self._updates, stamp, tracks, points)
-        before = [self._last.get(sighting.track_id) for sighting in now]
-        for sighting, earlier in zip(now, before, strict=True):
-            self._last[sighting.track_id] = sighting
+        before: list[Sighting | None] = []
+        steps: list[float] = []
+        heights: list[float] = []
+        for sighting in now:
+            earlier = self._last.get(sighting.track_id)
+            before.append(earlier)
             if earlier is None:
-                self._first[sighting.track_id] = sighting
-        distances, near = self._near_lines(points, now, before)
-        return View(self._updates, stamp, tracks, now, before, distances, near, self._in_areas(points))
+                self._first[sighting.track_id] = earlier = sighting
+            steps.append(math.dist(earlier.point, sighting.point))
+            heights.append(max(earlier.height, sighting.height))
+            self._last[sighting.track_id] = sighting
+        distances, near = self._measure_lines(points, np.array(steps), np.array(heights))
+        inside = self._search_areas(points)
+        return View(
+            *(stamp, tracks, now, before, steps, heights, distances),
+            near=_ids_in(near, now),
+            inside=_ids_in(inside, now),
+        )
 
-    def _near_lines(
-        self, points: NDArray[np.float64], now: Sequence[Sighting], before: Sequence[Sighting | None]
-    ) -> tuple[NDArray[np.float64], list[list[int]]]:
-        """(N, L) distances, and for each line the rows of the tracks whose step may have led into its reach."""
-        if not self._lines or not now:
-            return np.zeros((len(now), len(self._lines))), [[] for _ in self._lines]
-        distances = self._polylines.distances(points)
-        starts = [earlier or sighting for sighting, earlier in zip(now, before, strict=True)]
-        from_x, from_y, from_height = np.array([(*start.point, start.height) for start in starts]).T
-        step = np.hypot(points[:, 0] - from_x, points[:, 1] - from_y)
-        height = np.maximum([sighting.height for sighting in now], from_height)
+    def _measure_lines(
+        self, points: NDArray[np.float64], steps: NDArray[np.float64], heights: NDArray[np.float64]
+    ) -> tuple[list[list[float]], NDArray[np.bool_]]:
+        """For each line the distance of each track and, (L, N) bool, whether its step may have led near."""
+        if not self._lines:
+            return [], np.zeros((0, len(points)), np.bool_)
+        distances = self._polylines.distances(points).T  # [L,N]
         # The way to the line is at most the step away from where it ends. The grid is for the rounding of both.
-        is_near = distances <= step[:, None] + np.outer(height, self._reaches) + GRID
-        return distances, _rows_of_columns(is_near)
+        return distances.tolist(), distances <= steps + self._reaches[:, None] * heights + GRID
 
-    def _in_areas(self, points: NDArray[np.float64]) -> list[list[int]]:
-        if not self._areas:
-            return []
-        return _rows_of_columns(shapely.intersects_xy(np.array(self._areas), points[:, :1], points[:, 1:]))
+    def _search_areas(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(Z, N) whether the anchor is in each area."""
+        return shapely.intersects_xy(self._areas[:, None], *points.T)
 
 
-def _rows_of_columns(mask: NDArray[np.bool_]) -> list[list[int]]:
-    """For each column of (N, M) the rows where it is True, ascending."""
-    found: list[list[int]] = [[] for _ in range(mask.shape[1])]
-    for row, column in zip(*(axis.tolist() for axis in np.nonzero(mask)), strict=True):
-        found[column].append(row)
+def _ids_in(mask: NDArray[np.bool_], sightings: Sequence[Sighting]) -> list[set[int]]:
+    """For each row of (M, N) the tracks of those of the N sightings for which it is True."""
+    found: list[set[int]] = [set() for _ in mask]
+    for which, row in zip(*(axis.tolist() for axis in np.nonzero(mask)), strict=True):
+        found[which].add(sightings[row].track_id)
     return found

@@ -57,9 +57,8 @@ class Visit:
 
     def add(self, sighting: Sighting, pixels: float) -> None:
         self.frames += 1
-        distance = in_heights(pixels, sighting)
-        if distance < self.distance:
-            self.nearest, self.distance = sighting, distance
+        if pixels < self.distance * sighting.height:
+            self.nearest, self.distance = sighting, in_heights(pixels, sighting)
 
 
 def in_heights(pixels: float, sighting: Sighting) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,13 +53,10 @@ class Sighting(NamedTuple):
 
 def sight(update: int, stamp: Stamp, tracks: Tracks, points: NDArray[np.float64]) -> list[Sighting]:
     """The sightings of one frame, in the order of its tracks; points (N, 2) are their anchors."""
+    places = zip(*points.T.tolist(), strict=True)
     heights = (tracks.xyxy[:, 3] - tracks.xyxy[:, 1]).tolist()
-    return [
-        Sighting(update, stamp, tracks, row, track_id, (x, y), height)
-        for row, (track_id, (x, y), height) in enumerate(
-            zip(tracks.track_id.tolist(), points.tolist(), heights, strict=True)
-        )
-    ]
+    rows = zip(count(), tracks.track_id.tolist(), places, heights)
+    return [Sighting(update, stamp, tracks, *row) for row in rows]
 
 
 class Moment(NamedTuple):

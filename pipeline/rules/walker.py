@@ -47,18 +47,12 @@ class Walker:
     def is_undecided(self) -> bool:
         return bool(self.pending or self.around)
 
-    @property
-    def is_open(self) -> bool:
-        """True if its next sighting matters, wherever that is."""
-        return self.visit is not None or self.is_undecided
-
-    def come(self, sighting: Sighting, distance: float, reach: float, *, is_birth: bool) -> None:
-        """Begins a visit, or goes on with it, if this is within reach."""
-        if distance <= reach * sighting.height:
-            if self.visit is None:
-                self.visit = Visit.begin(sighting, distance, is_birth=is_birth)
-            else:
-                self.visit.add(sighting, distance)
+    def come(self, sighting: Sighting, distance: float, *, is_birth: bool) -> None:
+        """Begins a visit, or goes on with it."""
+        if self.visit is None:
+            self.visit = Visit.begin(sighting, distance, is_birth=is_birth)
+        else:
+            self.visit.add(sighting, distance)
 
     def has_settled(self, now: float, settle: float) -> bool:
         """True if it passed nothing for the last `settle` seconds and was seen off the line in that time."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
-from shapely import LineString, MultiPolygon, Point, Polygon
+from shapely import MultiPolygon, Polygon
 
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Stamp
@@ -91,12 +90,10 @@ class ZoneRule:
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
         """What this frame makes certain about entries, exits, stays and capacity, by time and then by track."""
         view = self._lookout.look(stamp, tracks)
-        shares = self._shares_inside(tracks.xyxy, view.inside[self._index])
-        for row in self._lookout.seen(self._visitors):
-            shares.setdefault(row, 0.0)
+        shares = self._shares(view.inside[self._index], tracks)
         events: list[Event] = []
-        for row, share in shares.items():
-            events += self._follow(view.now[row], view.before[row], share)
+        for sighting in self._lookout.seen(shares.keys() | self._visitors.keys()):
+            events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
         for track_id in tracks.ended:
             events += self._end(track_id, stamp.pts_seconds)
         return self._with_capacity(in_order(events))
@@ -104,11 +101,11 @@ class ZoneRule:
     def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
         """Near misses of tracklets that were seen inside and never confirmed."""
         points = anchors_of(dismissed.xyxy, self._anchor)
-        sightings = sight(0, stamp, dismissed, points)
-        inside = np.flatnonzero(shapely.intersects_xy(self._polygon, points)).tolist()
-        for row, share in self._shares_inside(dismissed.xyxy, inside).items():
-            if self._is_inside(share):
-                self._young.setdefault(sightings[row].track_id, []).append(sightings[row])
+        is_inside = shapely.intersects_xy(self._polygon, points)
+        shares = self._shares(dismissed.track_id[is_inside].tolist(), dismissed)
+        for sighting in sight(0, stamp, dismissed, points):
+            if self._is_inside(shares.get(sighting.track_id, 0.0)):
+                self._young.setdefault(sighting.track_id, []).append(sighting)
         found = [self._young.pop(track_id) for track_id in dismissed.ended if track_id in self._young]
         return in_order(
             [
@@ -118,19 +115,20 @@ class ZoneRule:
             ]
         )
 
-    def _shares_inside(self, xyxy: NDArray[np.float32], inside: Sequence[int]) -> dict[int, float]:
-        """By row, how much of each object is inside, 0..1, for those of which something is.
+    def _shares(self, inside: Iterable[int], tracks: Tracks) -> dict[int, float]:
+        """By track, how much of it is inside, 0..1, for those of which something is.
 
-        Without `overlap` only anchors matter: those of the rows `inside` are, and a share is 0 or 1.
+        Without `overlap` only anchors matter: the tracks whose anchors are `inside` are, and a share is 0 or 1.
         """
         if self._overlap is None:
             return dict.fromkeys(inside, 1.0)
-        boxes = shapely.box(*xyxy.astype(np.float64).T)
+        boxes = shapely.box(*tracks.xyxy.astype(np.float64).T)
         shares = shapely.covers(self._polygon, boxes).astype(np.float64)
         cut = shapely.intersects(self._polygon, boxes) & (shares == 0)
         cut_off = shapely.area(shapely.intersection(self._polygon, boxes[cut]))
         shares[cut] = cut_off / np.maximum(shapely.area(boxes[cut]), np.finfo(np.float64).tiny)
-        return {row: float(shares[row]) for row in np.flatnonzero(shares).tolist()}
+        met = shares > 0
+        return dict(zip(tracks.track_id[met].tolist(), shares[met].tolist(), strict=True))
 
     def _is_inside(self, share: float) -> bool:
         return share >= (self._overlap or 1)
@@ -173,7 +171,7 @@ class ZoneRule:
         is_coming = self._is_inside(share)
         ends = [before.point, sighting.point]
         inner, outer = np.array(ends[::-1] if is_coming else ends)
-        meetings = shapely.get_coordinates(LineString([inner, outer]).intersection(self._outline))
+        meetings = shapely.get_coordinates(shapely.intersection(shapely.linestrings([inner, outer]), self._outline))
         reaches = np.hypot(*(meetings - inner).T) / np.hypot(*(outer - inner))
         marks = np.unique([0.0, *np.minimum(reaches, 1.0), 1.0])
         middles = inner + (marks[:-1, None] + marks[1:, None]) / 2 * (outer - inner)
@@ -211,15 +209,13 @@ class ZoneRule:
 
     def _break_nearby(self, last: Sighting) -> list[Event]:
         """The near miss of a track that was never inside, if it began or ended near the zone."""
-        ends = {"began": self._lookout.first(last.track_id) or last, "ended": last}
-        distances = {
-            end: in_heights(self._polygon.distance(Point(sighting.point)), sighting) for end, sighting in ends.items()
-        }
-        end = min(distances, key=distances.__getitem__)
-        if distances[end] > REACH:
+        first = self._lookout.first(last.track_id) or last
+        places = shapely.points([first.point, last.point])
+        began, ended = map(in_heights, shapely.distance(self._polygon, places).tolist(), (first, last))
+        if min(began, ended) > REACH:
             return []
-        moment = Moment.at(ends[end])
-        return [self._events.near_miss(Reason.BROKE, moment, last, distance=distances[end], end=end)]
+        end, distance, sighting = ("began", began, first) if began < ended else ("ended", ended, last)
+        return [self._events.near_miss(Reason.BROKE, Moment.at(sighting), last, distance=distance, end=end)]
 
     def _commit_turn(self, visitor: _Visitor, last: Sighting) -> list[Event]:
         """Believes the last change of sides, if there is one: it ends a stay or begins one."""
