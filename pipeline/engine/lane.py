@@ -51,18 +51,22 @@ class Lane:
         return self._count(released, last)
 
     def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
-        """The result with these frames added, and what the rules say to them."""
         counted = tuple(
             CountedFrame(frame.key, frame.tracks, frame.observed_xyxy, frame.dismissed) for frame in released
         )
         with self._times.busy("rules"):
-            events, near_misses = judge(self._rules, counted)
-        return replace(
-            result,
-            counted=result.counted + counted,
-            events=(*result.events, *events),
-            near_misses=(*result.near_misses, *near_misses),
-        )
+            return count(self._rules, counted, result)
+
+
+def count(rules: Sequence[Rule], frames: Sequence[CountedFrame], result: FrameResult) -> FrameResult:
+    """The result with these frames added, and what the rules say to them. Counting again from stored tracks is this."""
+    events, near_misses = judge(rules, frames)
+    return replace(
+        result,
+        counted=(*result.counted, *frames),
+        events=(*result.events, *events),
+        near_misses=(*result.near_misses, *near_misses),
+    )
 
 
 def judge(rules: Sequence[Rule], frames: Iterable[CountedFrame]) -> tuple[list[Event], list[Event]]:
