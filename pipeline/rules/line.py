@@ -13,7 +13,7 @@ from vidan.pipeline.frame import Stamp
 from vidan.pipeline.geometry import GRID, Anchor, Polyline, anchors_of
 from vidan.pipeline.rules.bridge import Bridge
 from vidan.pipeline.rules.lookout import Lookout, View
-from vidan.pipeline.rules.near_misses import REACH, Reason, Visit
+from vidan.pipeline.rules.near_misses import REACH, Doubts, Reason, Visit
 from vidan.pipeline.rules.sightings import EventMaker, Moment, Sighting, in_order, sight
 from vidan.pipeline.rules.walker import Crossing, Walker, cancel_or_add
 from vidan.trackers import Tracks
@@ -86,6 +86,7 @@ class LineRule:
         self._walkers: dict[int, Walker] = {}
         self._open: set[int] = set()  # tracks whose next sighting matters, wherever that is
         self._young: dict[int, Visit] = {}
+        self._doubts = Doubts(None if bridge is None else bridge.patience)
 
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
         """The crossings and near misses that are certain as of this frame, by time and then by track."""
@@ -95,6 +96,7 @@ class LineRule:
             events += self._join(self._bridge, view)
         for track_id in tracks.ended:
             events += self._end(track_id)
+        events += self._doubts.certain(stamp.pts_seconds, is_over=self._lookout.is_deserted)
         return in_order(events)
 
     def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
@@ -187,9 +189,12 @@ class LineRule:
             moment = Moment.at(visit.nearest)
             return [self._events.near_miss(Reason.TURNED, moment, sighting, distance=visit.distance)]
         if visit.is_birth:
-            moment = Moment.at(visit.first)
-            return [self._events.near_miss(Reason.BROKE, moment, sighting, distance=visit.distance, end="began")]
+            self._doubt(visit, "began", visit.first, sighting)
         return []
+
+    def _doubt(self, visit: Visit, end: str, broken: Sighting, judged: Sighting) -> None:
+        near_miss = self._events.near_miss(Reason.BROKE, Moment.at(broken), judged, distance=visit.distance, end=end)
+        self._doubts.add(near_miss)
 
     def _join(self, bridge: Bridge, view: View) -> list[Event]:
         """Notes the ways from the end of one track to the beginning of another that goes on where it ended."""
@@ -199,6 +204,9 @@ class LineRule:
             walker = self._walkers.setdefault(first.track_id, Walker(is_known=True))
             events += self._step([_Step(walker, last, first, self._last(first.track_id))], bridged=True)
             self._open.add(first.track_id)
+            self._doubts.dispel(last.track_id, first.track_id)
+            if (ending := self._walkers.get(last.track_id)) is not None and ending.visit is not None:
+                ending.visit.has_crossed = True  # under another id
         return events
 
     def _end(self, track_id: int) -> list[Event]:
@@ -214,8 +222,7 @@ class LineRule:
         events += self._announce_net(walker, last)
         visit = walker.visit
         if visit is not None and not visit.has_crossed and self._events.counts(last):
-            moment = Moment.at(last)
-            events.append(self._events.near_miss(Reason.BROKE, moment, last, distance=visit.distance, end="ended"))
+            self._doubt(visit, "ended", last, last)
         self._events.forget(track_id)
         return events
 

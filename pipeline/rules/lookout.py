@@ -98,6 +98,11 @@ class Lookout:
         sightings = map(self._last.get, track_ids)
         return [sighting for sighting in sightings if sighting is not None and sighting.update == self._updates]
 
+    @property
+    def is_deserted(self) -> bool:
+        """True if all tracks have ended, as of the last look."""
+        return self._view is None or self._last.keys() <= set(self._view.tracks.ended)
+
     def _see(self, stamp: Stamp, tracks: Tracks) -> View:
         for track_id in () if self._view is None else self._view.tracks.ended:
             self._first.pop(track_id, None)

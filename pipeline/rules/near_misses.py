@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vidan.pipeline.events import Event
 from vidan.pipeline.geometry import GRID
 from vidan.pipeline.rules.sightings import Sighting
 
@@ -59,6 +61,32 @@ class Visit:
         self.frames += 1
         if pixels < self.distance * sighting.height:
             self.nearest, self.distance = sighting, in_heights(pixels, sighting)
+
+
+class Doubts:
+    """Near misses of tracks that broke, held back as long as a bridge may still join them.
+
+    Args:
+        patience: Seconds after the break in which it may; None: there is no bridge.
+    """
+
+    def __init__(self, patience: float | None) -> None:
+        self._patience = -math.inf if patience is None else patience
+        self._held: list[Event] = []
+
+    def add(self, near_miss: Event) -> None:
+        self._held.append(near_miss)
+
+    def dispel(self, ended: int, begun: int) -> None:
+        """Drops what is held of two tracks that were joined: that the one ended and that the other began."""
+        joined = {(ended, "ended"), (begun, "began")}
+        self._held = [event for event in self._held if (event.track_id, event.details["end"]) not in joined]
+
+    def certain(self, now: float, *, is_over: bool) -> list[Event]:
+        """Those that are no doubts any more; all of them where nobody is left who could be joined."""
+        certain = [event for event in self._held if is_over or now - event.pts_seconds > self._patience]
+        self._held = [event for event in self._held if event not in certain]
+        return certain
 
 
 def in_heights(pixels: float, sighting: Sighting) -> float:
