@@ -13,7 +13,7 @@ import json
 import sys
 
 import numpy as np
-import supervision as sv
+import supervision as sv  # pyright: ignore[reportMissingImports]
 
 
 def main() -> None:

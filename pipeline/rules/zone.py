@@ -307,5 +307,5 @@ class _Visitor:
 
     @property
     def is_gone(self) -> bool:
-        """True if it is wholly outside, and that is believed."""
-        return not self.share and self.stay is None and self.turn is None
+        """True if it is wholly outside, and that is believed: its stay, if there was one, is over."""
+        return not self.share and self.turn is None

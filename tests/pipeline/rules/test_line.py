@@ -76,6 +76,7 @@ def test_an_event_tells_time_place_and_evidence_of_the_crossing(walk, watch):
         pytest.param([80, 100, 80, 100, 80], [], id="touched twice from the other side"),
         pytest.param([130, 80, 130, 80], ["in", "out", "in"], id="in, out and in again"),
         pytest.param([130, None, None, 80], ["in"], id="lost on the line"),
+        pytest.param([900, -900], ["in"], id="over in one leap, near in no frame"),
         pytest.param([130, 95, *[None] * 8, 130], [], id="over, lost, found back again soon"),
         pytest.param([130, 95, *[None] * 30, 105, 130], ["in", "out"], id="over, lost, found back again late"),
     ],
@@ -167,6 +168,11 @@ def test_the_way_around_an_end_is_no_crossing(walk, watch, path, expected):
     assert directions(watch(line(), walk({1: path}))) == expected
     swapped = ["out" if direction == "in" else "in" for direction in expected[::-1]]
     assert directions(watch(line(), walk({1: path[::-1]}))) == swapped
+
+
+def test_a_slow_way_closely_around_an_end_is_a_way_back(walk, watch):
+    over, around = [(195, 103), (195, 97)], [(204, y) for y in range(97, 104)]
+    assert directions(watch(line(), walk({1: [(195, 130), *over, *around, (204, 130)]}))) == []
 
 
 def test_each_segment_of_a_bent_line_has_its_own_sides(walk, watch):

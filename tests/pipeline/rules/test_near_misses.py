@@ -209,7 +209,7 @@ def dismissals(*paths):
         ends = {number: first + len(places) - 1 for number, (first, places) in enumerate(paths, start=1)}
         tracks = Tracks(
             np.array(list(shown), np.int64),
-            np.hstack([feet + np.float32([-25, -100]), feet + np.float32([25, 0])]),
+            np.hstack([feet + np.array([-25, -100]), feet + np.array([25, 0])]).astype(np.float32),
             *(ones, np.zeros(len(shown), np.int64), ones, ones < 0, ones > 0),
             ended=tuple(number for number in shown if ends[number] == index),
         )
@@ -267,3 +267,18 @@ def test_near_misses_have_ids_of_their_own_and_rules_forget_what_ended(walk, mis
         assert len({event.id for event in events}) == len(events)
         assert not rule._events._made
         assert not (rule._walkers or rule._open if isinstance(rule, LineRule) else rule._visitors or rule._met)
+
+
+def test_a_lookout_forgets_what_ended_before_the_frame_that_it_sees(walk):
+    lookout = Lookout("bottom_center")
+
+    def places(track):
+        return [sighting and sighting.point for sighting in (lookout.first(track), lookout.last(track))]
+
+    for stamp, tracks in walk({1: row(0, 10, 20), 2: row(*range(30))}, lost_after=1):
+        lookout.look(stamp, tracks)
+        if 1 in tracks.ended:
+            assert places(1) == [(0, 50), (20, 50)]
+    assert places(1) == [None, None]
+    assert places(2) == [(0, 50), (29, 50)]
+    assert lookout.is_deserted
