@@ -117,7 +117,10 @@ class Lookout:
             earlier = self._last.get(sighting.track_id)
             before.append(earlier)
             if earlier is None:
-                self._first[sighting.track_id] = earlier = sighting
+                earlier = sighting
+                # A row of its own: the frame's arrays may be parts of large ones, and a track may live for hours.
+                alone = tracks[np.array([sighting.row])]
+                self._first[sighting.track_id] = sighting._replace(tracks=alone, row=0)
             steps.append(math.dist(earlier.point, sighting.point))
             heights.append(max(earlier.height, sighting.height))
             self._last[sighting.track_id] = sighting
