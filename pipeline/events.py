@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     LOITERING = "loitering"
     CAPACITY_EXCEEDED = "capacity_exceeded"
     CAPACITY_CLEARED = "capacity_cleared"
+    NEAR_MISS = "near_miss"  # not counted, and why: it has a log of its own
 
 
 @dataclass(frozen=True, slots=True)

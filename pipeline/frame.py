@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -77,11 +77,14 @@ class CountedFrame:
         stamp: Of the frame.
         tracks: Confirmed tracklets (with the frames from before their confirmation), boxes smoothed.
         observed_xyxy: (N, 4) float32, the tracker's own boxes of the same rows.
+        dismissed: Tracklets of this frame that were never confirmed; `ended` names those that were seen here for the
+            last time.
     """
 
     stamp: Stamp
     tracks: Tracks
     observed_xyxy: NDArray[np.float32]
+    dismissed: Tracks = field(default_factory=Tracks.empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +97,7 @@ class FrameResult:
         tracks: The tracker's answer for it, tentative tracklets included.
         counted: Frames that the rules have now seen, oldest first; they lag behind `frame`.
         events: What the rules noticed in `counted`, in order.
+        near_misses: What they did not count, and why, in order: events of the kind NEAR_MISS, none of them in `events`.
     """
 
     frame: Frame
@@ -101,3 +105,4 @@ class FrameResult:
     tracks: Tracks
     counted: tuple[CountedFrame, ...]
     events: tuple[Event, ...]
+    near_misses: tuple[Event, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -204,7 +205,7 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
 
 def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
     output = config.output
-    sinks: list[Sink] = [JsonlSink(folder.events)]
+    sinks: list[Sink] = [JsonlSink(folder.events), JsonlSink(folder.near_misses, attrgetter("near_misses"))]
     if output.tracks:
         sinks.append(TrackStore(folder.tracks, class_names))
     if output.video is not None:
@@ -230,6 +231,7 @@ def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
         folder.counts: True,
         folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
         folder.events: True,
+        folder.near_misses: True,
         folder.tracks: output.tracks,
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]
@@ -253,7 +255,13 @@ def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, 
         )
         for record in manifest.streams
     ]
-    summary = summarize(events, describe_rules(config, class_names), spans, config.output.interval_seconds)
+    summary = summarize(
+        events,
+        describe_rules(config, class_names),
+        spans,
+        config.output.interval_seconds,
+        near_misses=read_events(folder.near_misses),
+    )
     write_counts_csv(folder.counts, summary)
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)

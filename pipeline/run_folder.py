@@ -55,6 +55,10 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def near_misses(self) -> Path:
+        return self.path / "near_misses.jsonl"
+
+    @property
     def counts(self) -> Path:
         return self.path / "counts.csv"
 

@@ -24,6 +24,7 @@ _KINDS = {
     "counts.csv": "counts",
     "occupancy.csv": "occupancy",
     "events.jsonl": "events",
+    "near_misses.jsonl": "near misses",
     "tracks.parquet": "tracks",
     "run.json": "manifest",
 }

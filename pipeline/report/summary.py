@@ -128,6 +128,7 @@ class Summary:
         dwells: One per zone.
         alerts: Events that are no counts (loitering, capacity) per rule and kind.
         interval_seconds: Length of the intervals.
+        near_misses: How many were not counted, per rule and reason.
     """
 
     counts: tuple[CountRow, ...]
@@ -135,10 +136,16 @@ class Summary:
     dwells: tuple[Dwell, ...]
     alerts: tuple[tuple[RuleInfo, EventKind, int], ...]
     interval_seconds: float
+    near_misses: tuple[tuple[RuleInfo, str, int], ...] = ()
 
 
 def summarize(
-    events: Iterable[Event], rules: Sequence[RuleInfo], spans: Sequence[StreamSpan], interval_seconds: float
+    events: Iterable[Event],
+    rules: Sequence[RuleInfo],
+    spans: Sequence[StreamSpan],
+    interval_seconds: float,
+    *,
+    near_misses: Iterable[Event] = (),
 ) -> Summary:
     """Counts a log.
 
@@ -149,6 +156,7 @@ def summarize(
         rules: Every rule on every stream that it watches.
         spans: One per stream.
         interval_seconds: Length of an interval.
+        near_misses: Of the same run, in any order.
 
     Raises:
         ValueError: If an event names a rule or a stream that is not described.
@@ -175,7 +183,14 @@ def summarize(
             dwells.append(_dwell(rule, own))
         others = Counter(event.kind for event in own if event.kind not in COUNTED_KINDS)
         alerts += [(rule, kind, others[kind]) for kind in EventKind if others[kind]]
-    return Summary(tuple(counts), tuple(occupancy), tuple(dwells), tuple(alerts), interval_seconds)
+    return Summary(
+        tuple(counts),
+        tuple(occupancy),
+        tuple(dwells),
+        tuple(alerts),
+        interval_seconds,
+        _near_miss_counts(rules, near_misses),
+    )
 
 
 def write_counts_csv(path: Path, summary: Summary) -> None:
@@ -269,6 +284,17 @@ def _dwell(rule: RuleInfo, events: Sequence[Event]) -> Dwell:
     ended = [event for event in events if event.kind in (EventKind.ZONE_LEFT, EventKind.ZONE_VANISHED)]
     vanished = sum(event.kind is EventKind.ZONE_VANISHED for event in ended)
     return Dwell(rule, tuple(sorted(float(event.details["dwell"]) for event in ended)), vanished)
+
+
+def _near_miss_counts(rules: Sequence[RuleInfo], near_misses: Iterable[Event]) -> tuple[tuple[RuleInfo, str, int], ...]:
+    """(rule, reason, how many), the rules in their order and the reasons by name."""
+    found = Counter((event.stream, event.rule, str(event.details["reason"])) for event in near_misses)
+    return tuple(
+        (rule, reason, number)
+        for rule in rules
+        for (stream, name, reason), number in sorted(found.items())
+        if (stream, name) == (rule.stream, rule.name)
+    )
 
 
 def _when(interval: Interval) -> tuple[float | str, ...]:

@@ -1,4 +1,4 @@
-"""JsonlSink writes the event log, one JSON line per event; `read_events` is its mirror."""
+"""JsonlSink writes a log of events, one JSON line per event; `read_events` is its mirror."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 
 from vidan.pipeline.errors import SourceError, cannot_write
@@ -20,20 +21,22 @@ _logger = logging.getLogger(__name__)
 
 
 class JsonlSink:
-    """Appends the events of all streams to one file, which holds whole lines at any moment.
+    """Appends the events (or the near misses) of all streams to one file, which holds whole lines at any moment.
 
     Lines go straight to the operating system, those of one result in one piece, and to the disk at most every
     `SYNC_SECONDS` and at the end. A piece that does not fit on the disk is taken back, so that no torn line stays.
 
     Args:
         path: File to create; an old one is replaced.
+        select: Which events of a result are meant.
 
     Raises:
         SinkError: If the file cannot be created.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, select: Callable[[FrameResult], Sequence[Event]] = attrgetter("events")) -> None:
         self.path = path
+        self._select = select
         try:
             self._file = path.open("wb", buffering=0)
         except OSError as error:
@@ -48,9 +51,10 @@ class JsonlSink:
             SinkError: If they cannot be written.
             ValueError: If the sink is closed.
         """
-        if not result.events:
+        events = self._select(result)
+        if not events:
             return
-        piece = b"".join(_line(event) for event in result.events)
+        piece = b"".join(_line(event) for event in events)
         try:
             self._append(piece)
             if time.monotonic() - self._synced[1] >= SYNC_SECONDS:

@@ -42,7 +42,8 @@ def test_a_run_tells_what_it_counted_and_where_everything_is(vidan: Vidan, confi
     done = vidan("run", config(clip(20)), "--output", "here", "--batch", 2)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for name in ("a.mp4", "report.html", "counts.csv", "occupancy.csv", "events.jsonl", "tracks.parquet", "run.json"):
+    tables = ("counts.csv", "occupancy.csv", "events.jsonl", "near_misses.jsonl", "tracks.parquet", "run.json")
+    for name in ("a.mp4", "report.html", *tables):
         assert str(Path("here") / name) in done.stdout
     assert "20 frames decoded, 20 analysed, 0 dropped" in done.stdout
     assert "\x1b" not in done.stdout, "no colours where nobody sees them"

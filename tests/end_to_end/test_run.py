@@ -92,7 +92,8 @@ def test_a_run_never_writes_over_an_earlier_one(config: MakeConfig, clip: MakeCl
 def test_what_is_switched_off_is_not_written(config: MakeConfig, clip: MakeClip) -> None:
     text = "output: {folder: runs, video: false, tracks: false, report: false}\n"
     outcome = _run(config(clip(10), text=text))
-    assert {path.name for path in outcome.folder.path.iterdir()} == {"counts.csv", "events.jsonl", "run.json"}
+    names = {path.name for path in outcome.folder.path.iterdir()}
+    assert names == {"counts.csv", "events.jsonl", "near_misses.jsonl", "run.json"}
 
 
 def test_all_sources_that_cannot_be_opened_are_named_and_nothing_is_written(

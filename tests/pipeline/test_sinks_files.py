@@ -6,6 +6,7 @@ import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_events_come_back_as_they_were(tmp_path: Path) -> None:
         sink.write(each)
     sink.close()
     assert list(read_events(tmp_path / "events.jsonl")) == [CROSSING, exceeded, CROSSING]
+
+
+def test_a_sink_can_write_the_near_misses_instead(tmp_path: Path) -> None:
+    near_miss = replace(CROSSING, kind=EventKind.NEAR_MISS, details={"reason": "turned", "distance": 0.05})
+    sink = JsonlSink(tmp_path / "near_misses.jsonl", attrgetter("near_misses"))
+    for each in (result(CROSSING), replace(result(CROSSING), near_misses=(near_miss,))):
+        sink.write(each)
+    sink.close()
+    assert list(read_events(tmp_path / "near_misses.jsonl")) == [near_miss]
 
 
 def test_a_line_is_one_compact_json_object_in_utf_8(tmp_path: Path) -> None:

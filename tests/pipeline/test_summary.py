@@ -204,3 +204,13 @@ def test_an_empty_recording_has_no_intervals_of_the_past() -> None:
     assert len(Timeline(StreamSpan("door", 0.0), 60.0).intervals) == 1
     with pytest.raises(ValueError, match="longer than 0 s, got 0"):
         Timeline(StreamSpan("door", 0.0), 0.0)
+
+
+def test_near_misses_are_counted_by_rule_and_reason_and_are_no_counts() -> None:
+    misses = [_event(EventKind.NEAR_MISS, rule, seconds, "person", reason=reason) for rule, seconds, reason in (
+        ("yard", 1.0, "settle"), ("gate", 2.0, "turned"), ("gate", 3.0, "broke"), ("gate", 4.0, "turned"),
+    )]  # fmt: skip
+    summary = summarize([crossing(1.0)], [GATE, YARD], [StreamSpan("door", 10.0)], 60.0, near_misses=misses)
+    assert summary.near_misses == ((GATE, "broke", 1), (GATE, "turned", 2), (YARD, "settle", 1))
+    assert sum(row.count for row in summary.counts) == 1
+    assert not summary.alerts
