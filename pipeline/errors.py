@@ -2,7 +2,7 @@
 
 PipelineError
 ├── ConfigError     the config file is wrong (exit code 2)
-├── SourceError     a stream cannot be opened or read (exit code 3)
+├── SourceError     a stream, or an earlier run, cannot be opened or read (exit code 3)
 └── SinkError       an output cannot be written (exit code 4)
 """
 
@@ -24,7 +24,7 @@ class ConfigError(PipelineError):
 
 
 class SourceError(PipelineError):
-    """A stream cannot be opened or read."""
+    """A stream, or what an earlier run has left, cannot be opened or read."""
 
     exit_code = 3
 

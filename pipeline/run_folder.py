@@ -71,6 +71,10 @@ class RunFolder:
         return self.path / "tracks.parquet"
 
     @property
+    def database(self) -> Path:
+        return self.path / "events.sqlite"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -109,5 +113,5 @@ def _remove_run(path: Path) -> None:
         raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
     for name in (*outputs, MANIFEST):
         if Path(name).name == name:
-            for leftover in ("", ".partial", ".tmp"):  # what a killed run leaves beside
+            for leftover in ("", ".partial", ".tmp", "-wal", "-shm"):  # what a killed run leaves beside
                 (path / f"{name}{leftover}").unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from vidan.pipeline.errors import SinkError
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
 from vidan.pipeline.manifest import Manifest, StreamRecord
@@ -26,6 +27,8 @@ _KINDS = {
     "events.jsonl": "events",
     "near_misses.jsonl": "near misses",
     "tracks.parquet": "tracks",
+    "tracks": "tracks",
+    "events.sqlite": "database",
     "run.json": "manifest",
 }
 _WIDTH_OF_FILES = 200  # columns, where the output goes to a file or a pipe
@@ -90,6 +93,20 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
         for line in [*_account(outcome.manifest), "", *_files(outcome)]:
             console.print(line, soft_wrap=True, markup=False)
     sys.stdout.write(captured.get())
+
+
+def report_database(outcome: Outcome) -> int:
+    """Says on stderr if a database lacks events, and how they get there; the exit code that follows from it."""
+    told = outcome.manifest.database
+    if told is None or told["error"] is None:
+        return 0
+    folder = _shortest(outcome.folder.path)
+    sys.stderr.write(
+        f"vidan: {told['error']}\n"
+        f"vidan: it has only the first {told['events']} events; all are in {folder}/{outcome.folder.events.name}, "
+        f"and `vidan db load {folder} --url URL` brings them there\n"
+    )
+    return SinkError.exit_code
 
 
 def _counts_table(summary: Summary) -> Table:

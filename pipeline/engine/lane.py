@@ -51,15 +51,17 @@ class Lane:
         return self._count(released, last)
 
     def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
-        """The result with these frames added, and what the rules say to them."""
         counted = tuple(CountedFrame(frame.key, frame.tracks, frame.observed_xyxy) for frame in released)
         with self._times.busy("rules"):
-            noticed = [
-                event for frame in counted for rule in self._rules for event in rule.update(frame.stamp, frame.tracks)
-            ]
-        return replace(
-            result,
-            counted=result.counted + counted,
-            events=(*result.events, *(event for event in noticed if event.kind is not EventKind.NEAR_MISS)),
-            near_misses=(*result.near_misses, *(event for event in noticed if event.kind is EventKind.NEAR_MISS)),
-        )
+            return count(self._rules, counted, result)
+
+
+def count(rules: Sequence[Rule], frames: Sequence[CountedFrame], result: FrameResult) -> FrameResult:
+    """The result with these frames added, and what the rules say to them. Counting again from stored tracks is this."""
+    noticed = [event for frame in frames for rule in rules for event in rule.update(frame.stamp, frame.tracks)]
+    return replace(
+        result,
+        counted=(*result.counted, *frames),
+        events=(*result.events, *(event for event in noticed if event.kind is not EventKind.NEAR_MISS)),
+        near_misses=(*result.near_misses, *(event for event in noticed if event.kind is EventKind.NEAR_MISS)),
+    )

@@ -39,7 +39,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidan.pipeline.errors import PipelineError, SinkError, cannot_write
+from vidan.detector import file_sha256
+from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
 from vidan.pipeline.manifest import SEMANTICS_VERSION, vidan_version
 from vidan.trackers import Tracks
@@ -208,9 +209,14 @@ class StoredTracks:
     semantics: str
     version: str
 
+    @property
+    def is_complete(self) -> bool:
+        """False where a crash has left only a part of them."""
+        return self.path.suffix != _PARTIAL_SUFFIX
+
     def __iter__(self) -> Iterator[StoredFrame]:
         """All frames in the order in which the rules saw them, a row group in memory at a time."""
-        if self.path.suffix == _PARTIAL_SUFFIX:
+        if not self.is_complete:
             for batch in _batches(self.path):
                 yield from _from_table(pa.Table.from_batches([batch]))
         else:
@@ -223,7 +229,7 @@ def read_tracks(path: Path) -> StoredTracks:
     """Opens a track file; where a crash left only its partial file, that one, up to its last complete batch.
 
     Raises:
-        PipelineError: If neither is there or it is no track file.
+        SourceError: If neither is there or it is no track file.
     """
     partial = _partial(path)
     source = partial if not path.exists() and partial.exists() else path
@@ -237,7 +243,12 @@ def read_tracks(path: Path) -> StoredTracks:
         facts = json.loads(metadata[b"vidan"])
         return StoredTracks(source, tuple(facts["class_names"]), facts["semantics"], facts["version"])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise PipelineError(f"cannot read the track file {path}: {error}") from error
+        raise SourceError(f"cannot read the track file {path}: {error}") from error
+
+
+def hash_tracks(path: Path) -> str:
+    """SHA-256 of a track file."""
+    return file_sha256(path)
 
 
 def _to_batch(frames: Sequence[StoredFrame], schema: pa.Schema, class_names: pa.StringArray) -> pa.RecordBatch:
