@@ -214,7 +214,8 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
     output = config.output
     sinks: list[Sink] = [*open_logs(folder)]
     if output.tracks is not None:
-        sinks.append(TrackStore(folder.tracks, class_names))
+        partitions = folder.track_partitions if output.tracks.partitioned else None
+        sinks.append(TrackStore(folder.tracks, class_names, partitions=partitions))
     if output.video is not None:
         sinks += [
             AnnotatedVideoSink(
@@ -239,7 +240,8 @@ def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
         folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
         folder.events: True,
         folder.near_misses: True,
-        folder.tracks: output.tracks is not None,
+        folder.tracks: output.tracks is not None and not output.tracks.partitioned,
+        folder.track_partitions: output.tracks is not None and output.tracks.partitioned,
         folder.database: output.database is not None and output.database.url is None,
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]

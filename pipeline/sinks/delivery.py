@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +159,8 @@ class _LogFollower:
     def catch_up(self) -> None:
         with self._log.open("rb") as file:
             file.seek(self._offset)
-            while lines := [line for line in islice(file, BATCH_EVENTS) if line.endswith(b"\n")]:
+            new = takewhile(lambda line: line.endswith(b"\n"), file)  # the last one may be only half there
+            while lines := list(islice(new, BATCH_EVENTS)):
                 self._database.add_events(self._run, self.number + 1, [json.loads(line) for line in lines])
                 self.number += len(lines)
                 self._offset += sum(map(len, lines))
