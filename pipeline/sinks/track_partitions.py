@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -82,12 +83,13 @@ class _StreamWriter:
         self._group: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
-        days = pc.fill_null(pc.strftime(table["utc"], format="%Y-%m-%d"), _UNKNOWN_DAY)
-        for day in days.unique().to_pylist():
-            if day != self._day:
+        days = pc.fill_null(pc.strftime(table["utc"], format="%Y-%m-%d"), _UNKNOWN_DAY).to_numpy()
+        starts = [0, *np.flatnonzero(days[1:] != days[:-1]) + 1]
+        for start, stop in zip(starts, [*starts[1:], len(table)], strict=True):
+            if days[start] != self._day:
                 self.close()
-                self._open(day)
-            self._group.append(table.filter(pc.equal(days, day)))
+                self._open(days[start])
+            self._group.append(table.slice(start, stop - start))
             if sum(map(len, self._group)) >= ROW_GROUP_ROWS:
                 self._write_group()
 
