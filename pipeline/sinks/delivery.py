@@ -44,7 +44,7 @@ class DatabaseSink:
         self.error: SinkError | None = None
         self._follower = _LogFollower(database, log, record["run"])
         self._database = database
-        self._folder = log.parent
+        self._log = log
         self._record = record
         self._is_announced = False
         self._news = threading.Event()
@@ -109,9 +109,10 @@ class DatabaseSink:
 
     def _deliver(self) -> None:
         if not self._is_announced:
-            self._database.put_run(self._record, self._folder)
+            self._database.put_run(self._record, self._log.parent)
             self._is_announced = True
-        self._follower.catch_up()
+        if self._log.exists():  # it is begun after this sink
+            self._follower.catch_up()
 
     def _note(self, error: SinkError | None) -> None:
         """Speaks up when the database goes away and when it is back, not at each attempt between."""

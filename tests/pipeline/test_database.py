@@ -138,7 +138,7 @@ def test_the_run_has_a_row_with_its_manifest_from_the_beginning_to_the_end(url: 
     def row() -> dict[str, Any] | None:
         with database._begin() as connection:
             found = connection.execute(select(RUNS).where(RUNS.c.id == run.manifest.run)).mappings().first()
-            return found and dict(found)
+            return dict(found) if found else None
 
     wait_until(row)
     assert (row() or {})["status"] == "running"
