@@ -247,6 +247,8 @@ def read_tracks(path: Path) -> StoredTracks:
     """
     partial = _partial(path)
     source = partial if not path.exists() and partial.exists() else path
+    if not source.exists():
+        raise SourceError(f"cannot read the track file {path}: there is none")
     try:
         if source is partial:
             _logger.warning("%s was not completed, reading %s", path, partial)
