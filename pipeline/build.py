@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import shapely
@@ -23,9 +24,11 @@ from vidan.pipeline.config.schema import (
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
+from vidan.pipeline.geometry import Anchor
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.rules.bridge import Bridge
 from vidan.pipeline.rules.line import LineRule
+from vidan.pipeline.rules.lookout import Lookout
 from vidan.pipeline.rules.zone import ZoneRule
 from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.sources.video import VideoSource
@@ -99,8 +102,9 @@ def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes)
 
 def build_rules(config: RunConfig, frame: Frame, class_names: Sequence[str]) -> list[Rule]:
     """Fresh rules of a stream, for frames of the size of its first one."""
+    lookout = cache(Lookout)  # one per anchor
     return [
-        _build_rule(name, rule.in_pixels(frame.width, frame.height), config, class_names)
+        _build_rule(name, rule.in_pixels(frame.width, frame.height), config, class_names, lookout)
         for name, rule in rules_of(config, frame.stamp.stream).items()
     ]
 
@@ -180,7 +184,13 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
     )
 
 
-def _build_rule(name: str, rule: RuleConfig, config: RunConfig, class_names: Sequence[str]) -> Rule:
+def _build_rule(
+    name: str,
+    rule: RuleConfig,
+    config: RunConfig,
+    class_names: Sequence[str],
+    lookout: Callable[[Anchor], Lookout],
+) -> Rule:
     """A rule whose shape is in pixels already."""
     class_ids = None
     if rule.classes is not None:
@@ -198,6 +208,7 @@ def _build_rule(name: str, rule: RuleConfig, config: RunConfig, class_names: Seq
                 policy=rule.policy,
                 bridge=rule.bridge and Bridge(seconds=rule.bridge.seconds, distance=rule.bridge.distance),
                 direction_names=(rule.directions.in_name, rule.directions.out_name),
+                lookout=lookout,
             )
         case ZoneConfig():
             return ZoneRule(
@@ -210,6 +221,7 @@ def _build_rule(name: str, rule: RuleConfig, config: RunConfig, class_names: Seq
                 settle=rule.settle,
                 loiter_after=rule.loiter and rule.loiter.after,
                 capacity_max=None if rule.capacity is None else rule.capacity.max,
+                lookout=lookout,
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -86,11 +86,14 @@ class CountedFrame:
         stamp: Of the frame.
         tracks: Confirmed tracklets (with the frames from before their confirmation), boxes smoothed.
         observed_xyxy: (N, 4) float32, the tracker's own boxes of the same rows.
+        dismissed: Tracklets of this frame that were never confirmed; `ended` names those that were seen here for the
+            last time.
     """
 
     stamp: Stamp
     tracks: Tracks
     observed_xyxy: NDArray[np.float32]
+    dismissed: Tracks = field(default_factory=Tracks.empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ around an end that the path itself does not touch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -33,23 +34,24 @@ Anchor: TypeAlias = Literal[
 ]
 """The point of its box at which an object stands."""
 
-_ANCHOR_FRACTIONS: dict[Anchor, tuple[float, float]] = {
-    "bottom_center": (0.5, 1.0),
-    "center": (0.5, 0.5),
-    "top_center": (0.5, 0.0),
-    "left_center": (0.0, 0.5),
-    "right_center": (1.0, 0.5),
-    "top_left": (0.0, 0.0),
-    "top_right": (1.0, 0.0),
-    "bottom_left": (0.0, 1.0),
-    "bottom_right": (1.0, 1.0),
+_ANCHOR_FRACTIONS: dict[Anchor, NDArray[np.float64]] = {
+    "bottom_center": np.array([0.5, 1.0]),
+    "center": np.array([0.5, 0.5]),
+    "top_center": np.array([0.5, 0.0]),
+    "left_center": np.array([0.0, 0.5]),
+    "right_center": np.array([1.0, 0.5]),
+    "top_left": np.array([0.0, 0.0]),
+    "top_right": np.array([1.0, 0.0]),
+    "bottom_left": np.array([0.0, 1.0]),
+    "bottom_right": np.array([1.0, 1.0]),
 }
 
 
 def anchors_of(xyxy: NDArray[np.float32], anchor: Anchor) -> NDArray[np.float64]:
     """(N, 2) this point of each box of (N, 4), on the grid."""
     corners = xyxy.astype(np.float64)
-    return _on_grid(corners[:, :2] + np.array(_ANCHOR_FRACTIONS[anchor]) * (corners[:, 2:] - corners[:, :2]))
+    top_left = corners[:, :2]
+    return _on_grid(top_left + _ANCHOR_FRACTIONS[anchor] * (corners[:, 2:] - top_left))
 
 
 class Passage(NamedTuple):
@@ -93,20 +95,16 @@ class Polyline:
         self.vertices: NDArray[np.float64] = vertices
         self.is_closed = bool((vertices[0] == vertices[-1]).all())
         self._edges = np.diff(vertices, axis=0)
-        self._squared_lengths = (self._edges**2).sum(axis=1)
         # Which side a point exactly on a segment's line falls to: that of the shift.
         self._ties = _right_of(self._edges)
 
     def sides(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, S) for each point and segment: positive on the right hand, negative on the left, 0 on its line."""
-        return _cross(self._edges, points[:, None] - self.vertices[:-1])
+        """(..., S) for (..., 2) points and each segment: positive on the right hand, negative on the left, 0 on it."""
+        return _cross(self._edges, points[..., None, :] - self.vertices[:-1])
 
     def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) pixels from each point to the nearest point of the polyline."""
-        offsets = points[:, None] - self.vertices[:-1]  # [N,S,2]
-        along = np.clip((offsets * self._edges).sum(axis=-1) / self._squared_lengths, 0, 1)  # [N,S]
-        gaps = offsets - along[..., None] * self._edges
-        return np.sqrt((gaps**2).sum(axis=-1).min(axis=-1))
+        return Polylines([self]).distances(points)[:, 0]
 
     def passages(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> list[Passage]:
         """The changes of side on the steps from `before` to `after`, ordered by step and by place on the step.
@@ -119,8 +117,8 @@ class Polyline:
             before: (N, 2) pixels, on the grid as `anchors_of` gives them.
             after: (N, 2) likewise.
         """
-        start, stop = self.sides(before), self.sides(after)  # [N,S]
-        was_right, is_right = _signs(start, self._ties), _signs(stop, self._ties)
+        start, stop = sides = self.sides(np.array([before, after]))  # each [N,S]
+        was_right, is_right = _signs(sides, self._ties)
         changes = was_right != is_right
         if not changes.any():
             return []
@@ -147,6 +145,29 @@ class Polyline:
         nearer = segment + int(distances[1] < distances[0])
         is_end = nearer in (0, len(self.vertices) - 1) and not self.is_closed
         return float(distances.min()) if is_end else None
+
+
+class Polylines:
+    """Several polylines that are measured at once: for some dozens of points, calling numpy costs more than computing.
+
+    Args:
+        lines: One or more.
+    """
+
+    def __init__(self, lines: Sequence[Polyline]) -> None:
+        self._starts = np.concatenate([line.vertices[:-1] for line in lines])  # [S,2]
+        self._edges = np.concatenate([np.diff(line.vertices, axis=0) for line in lines])
+        self._squared_lengths = (self._edges**2).sum(axis=1)
+        self._first_segments = np.cumsum([0, *(len(line.vertices) - 1 for line in lines[:-1])])  # [L]
+
+    def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, L) pixels from each point to the nearest point of each polyline."""
+        edge_x, edge_y = self._edges.T
+        x, y = points[:, :1] - self._starts[:, 0], points[:, 1:] - self._starts[:, 1]  # [N,S]
+        along = (x * edge_x + y * edge_y) / self._squared_lengths
+        along = np.minimum(np.maximum(along, 0), 1)
+        x, y = x - along * edge_x, y - along * edge_y
+        return np.sqrt(np.minimum.reduceat(x * x + y * y, self._first_segments, axis=1))
 
 
 def _on_grid(points: NDArray[np.float64]) -> NDArray[np.float64]:

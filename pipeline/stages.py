@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
@@ -68,6 +68,18 @@ class Rule(Protocol):
 
     def update(self, stamp: Stamp, tracks: Tracks) -> Sequence[Event]:
         """Events noticed at this frame, near misses among them; tracks in ``tracks.ended`` are forgotten afterwards."""
+        ...
+
+
+@runtime_checkable
+class DismissingRule(Rule, Protocol):
+    """A rule that also has something to say about tracklets that were never confirmed, so that none is counted."""
+
+    def dismiss(self, stamp: Stamp, dismissed: Tracks) -> Sequence[Event]:
+        """Near misses among them, told at the latest when ``dismissed.ended`` names them.
+
+        It is called after `update`, and only for frames that have such tracklets.
+        """
         ...
 
 

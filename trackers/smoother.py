@@ -26,11 +26,14 @@ class Released(Generic[Key]):
         key: What the frame was pushed with.
         tracks: Rows of the tracklets that are confirmed by now, boxes smoothed, `confirmed` True in all of them.
         observed_xyxy: (N, 4) float32, the tracker's own boxes of the same rows.
+        dismissed: Rows of the tracklets that were never confirmed, boxes as the tracker gave them, `confirmed` False;
+            `ended` names those of them that have no row in any later frame.
     """
 
     key: Key
     tracks: Tracks
     observed_xyxy: NDArray[np.float32]
+    dismissed: Tracks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +48,8 @@ class FixedLagSmoother(Generic[Key]):
 
     A frame is released as soon as one `smooth_seconds` younger was pushed and no tracklet that was tentative in it is
     tentative still (one without a row in the newest frame is dead, as `ByteTracker` has it). A tracklet confirmed by
-    then has its row, though it dates from before the confirmation; one that died tentative is never heard of. The
-    newest frame always waits, so that there is one to carry the last `ended`.
+    then has its row, though it dates from before the confirmation; one that died tentative has it among those that were
+    dismissed. The newest frame always waits, so that there is one to carry the last `ended`.
 
     Boxes are replaced by a local linear fit over the same track's boxes within ± `smooth_seconds`, weighted by an
     Epanechnikov kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications, 1996). A weighted mean would
@@ -94,13 +97,22 @@ class FixedLagSmoother(Generic[Key]):
         frame = self._waiting[0]
         while self._past and self._past[0].pts_seconds < frame.pts_seconds - self._smooth_seconds:
             self._past.popleft()
-        tracks = frame.tracks[np.isin(frame.tracks.track_id, tuple(self._confirmed))]
+        is_real = np.isin(frame.tracks.track_id, tuple(self._confirmed))
+        tracks = frame.tracks[is_real]
         smoothed = replace(
             tracks, xyxy=self._smooth(frame.pts_seconds, tracks), confirmed=np.ones(len(tracks), np.bool_)
         )
         self._confirmed.difference_update(tracks.ended)
         self._past.append(self._waiting.popleft())
-        return Released(frame.key, smoothed, tracks.xyxy)
+        return Released(frame.key, smoothed, tracks.xyxy, self._with_ends(frame.tracks[~is_real]))
+
+    def _with_ends(self, dismissed: Tracks) -> Tracks:
+        """These rows of the frame before those that wait, with the ids that are in none of them as `ended`."""
+        if len(dismissed) == 0:
+            return Tracks.empty()
+        later = {track_id for frame in self._waiting for track_id in frame.tracks.track_id.tolist()}
+        ended = tuple(track_id for track_id in dismissed.track_id.tolist() if track_id not in later)
+        return replace(dismissed, ended=ended)
 
     def _smooth(self, pts_seconds: float, tracks: Tracks) -> NDArray[np.float32]:
         """(N, 4) float32 boxes of `tracks`, fitted at `pts_seconds` over what past and waiting frames know of them."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vidan.detector import Detections
-from vidan.pipeline.events import EventKind
+from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.stages import Rule
+from vidan.pipeline.stages import DismissingRule, Rule
 from vidan.pipeline.telemetry import StageTimes
 from vidan.trackers import FixedLagSmoother, Released, Tracker
 
@@ -51,17 +51,33 @@ class Lane:
         return self._count(released, last)
 
     def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
-        counted = tuple(CountedFrame(frame.key, frame.tracks, frame.observed_xyxy) for frame in released)
+        counted = tuple(
+            CountedFrame(frame.key, frame.tracks, frame.observed_xyxy, frame.dismissed) for frame in released
+        )
         with self._times.busy("rules"):
             return count(self._rules, counted, result)
 
 
 def count(rules: Sequence[Rule], frames: Sequence[CountedFrame], result: FrameResult) -> FrameResult:
     """The result with these frames added, and what the rules say to them. Counting again from stored tracks is this."""
-    noticed = [event for frame in frames for rule in rules for event in rule.update(frame.stamp, frame.tracks)]
+    events, near_misses = judge(rules, frames)
     return replace(
         result,
         counted=(*result.counted, *frames),
-        events=(*result.events, *(event for event in noticed if event.kind is not EventKind.NEAR_MISS)),
-        near_misses=(*result.near_misses, *(event for event in noticed if event.kind is EventKind.NEAR_MISS)),
+        events=(*result.events, *events),
+        near_misses=(*result.near_misses, *near_misses),
     )
+
+
+def judge(rules: Sequence[Rule], frames: Iterable[CountedFrame]) -> tuple[list[Event], list[Event]]:
+    """What rules say to frames, in order: the events, and the near misses apart from them."""
+    noticed: list[Event] = []
+    dismissing = [rule for rule in rules if isinstance(rule, DismissingRule)]
+    for frame in frames:
+        for rule in rules:
+            noticed += rule.update(frame.stamp, frame.tracks)
+        if len(frame.dismissed):
+            for rule in dismissing:
+                noticed += rule.dismiss(frame.stamp, frame.dismissed)
+    events = [event for event in noticed if event.kind is not EventKind.NEAR_MISS]
+    return events, [event for event in noticed if event.kind is EventKind.NEAR_MISS]

@@ -30,6 +30,8 @@ class Bridge:
     def __init__(self, *, seconds: float, distance: float) -> None:
         if seconds <= 0 or distance <= 0:
             raise ValueError(f"a bridge needs seconds and distance above 0, got {seconds} and {distance}")
+        self.patience = seconds + MOTION_SECONDS
+        """Seconds after the last sighting of a track, and after the first of one, in which it may still be joined."""
         self._seconds = seconds
         self._distance = distance
         self._living: dict[int, _Trail] = {}
@@ -67,8 +69,7 @@ class Bridge:
 
         for trail in closed:
             del self._living[trail.last.track_id]
-        patience = self._seconds + MOTION_SECONDS
-        self._ended = [trail for trail in self._ended if pts_seconds - trail.last.pts_seconds <= patience]
+        self._ended = [trail for trail in self._ended if pts_seconds - trail.last.pts_seconds <= self.patience]
         return pairs
 
     def _fits(self, earlier: _Trail, later: _Trail) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Stamp
-from vidan.pipeline.geometry import GRID, Anchor, Passage, Polyline, anchors_of
+from vidan.pipeline.geometry import GRID, Anchor, Polyline, anchors_of
 from vidan.pipeline.rules.bridge import Bridge
+from vidan.pipeline.rules.lookout import Lookout, View
+from vidan.pipeline.rules.near_misses import REACH, Doubts, Reason, Visit
 from vidan.pipeline.rules.sightings import EventMaker, Moment, Sighting, in_order, sight
+from vidan.pipeline.rules.walker import Crossing, Walker, cancel_or_add
 from vidan.trackers import Tracks
 
 Policy = Literal["every", "once", "net"]
@@ -44,6 +46,7 @@ class LineRule:
             another side than it began, the crossing after which it never came back.
         bridge: Joins two tracks into one crossing where one ended before the line and the other began behind it.
         direction_names: What `in` and `out` are called in the events; they must differ.
+        lookout: Gives the lookout of an anchor; the rules of a lane share theirs.
 
     Raises:
         ValueError: If the line has no length, or another argument is out of its range.
@@ -62,6 +65,7 @@ class LineRule:
         policy: Policy = "every",
         bridge: Bridge | None = None,
         direction_names: tuple[str, str] = ("in", "out"),
+        lookout: Callable[[Anchor], Lookout] = Lookout,
     ) -> None:
         if hysteresis < 0 or settle < 0:
             raise ValueError(f"line {name!r}: hysteresis and settle must not be negative, got {hysteresis}, {settle}")
@@ -69,79 +73,140 @@ class LineRule:
             raise ValueError(f"line {name!r}: both directions are called {direction_names[0]!r}")
         self.name = name
         self._line = Polyline(points)
-        self._anchor = anchor
+        self._anchor: Anchor = anchor
         self._hysteresis = hysteresis
         self._settle = settle
-        self._policy = policy
+        self._policy: Policy = policy
         self._bridge = bridge
         self._direction_names = direction_names
         self._events = EventMaker(name, class_names, class_ids)
-        self._walkers: dict[int, _Walker] = {}
-        self._updates = 0
+        self._reach = max(REACH, hysteresis)
+        self._lookout = lookout(anchor)
+        self._index = self._lookout.add_line(self._line, self._reach)
+        self._walkers: dict[int, Walker] = {}
+        self._open: set[int] = set()  # tracks whose next sighting matters, wherever that is
+        self._young: dict[int, Visit] = {}
+        self._doubts = Doubts(None if bridge is None else bridge.patience)
 
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
-        """The crossings that are certain as of this frame, by time and then by track."""
-        self._updates += 1
-        seen = sight(self._updates, stamp, tracks, anchors_of(tracks.xyxy, self._anchor))
-        events = self._walk(seen)
-        events += self._decide(seen)
+        """The crossings and near misses that are certain as of this frame, by time and then by track."""
+        view = self._lookout.look(stamp, tracks)
+        events = self._follow(view, self._lookout.seen(view.near[self._index] | self._open))
         if self._bridge is not None:
-            begun = [sighting for sighting in seen if sighting.track_id in self._walkers]
-            for last, first in self._bridge.join(stamp.pts_seconds, begun, tracks.ended):
-                events += self._step([(self._walkers[first.track_id], last, first)], bridged=True)
+            events += self._join(self._bridge, view)
         for track_id in tracks.ended:
             events += self._end(track_id)
+        events += self._doubts.certain(stamp.pts_seconds, is_over=self._lookout.is_deserted)
         return in_order(events)
 
-    def _walk(self, seen: Sequence[Sighting]) -> list[Event]:
-        """Takes every known track from where it was last seen to where it stands now."""
-        known = [
-            (self._walkers[sighting.track_id], sighting) for sighting in seen if sighting.track_id in self._walkers
-        ]
-        events = self._step([(walker, walker.last, sighting) for walker, sighting in known])
-        for walker, sighting in known:
-            walker.last = sighting
+    def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
+        """Near misses of tracklets that were seen near the line and never confirmed."""
+        points = anchors_of(dismissed.xyxy, self._anchor)
+        for sighting, distance in zip(
+            sight(0, stamp, dismissed, points), self._line.distances(points).tolist(), strict=True
+        ):
+            visit = self._young.get(sighting.track_id)
+            if visit is None:
+                self._young[sighting.track_id] = Visit.begin(sighting, distance, is_birth=True)
+            else:
+                visit.add(sighting, distance)
+        visits = [self._young.pop(track_id) for track_id in dismissed.ended]
+        return in_order(
+            [
+                self._events.near_miss(
+                    Reason.YOUNG, Moment.at(visit.nearest), visit.nearest, distance=visit.distance, frames=visit.frames
+                )
+                for visit in visits
+                if visit.distance <= self._reach and self._events.counts(visit.nearest)
+            ]
+        )
+
+    def _follow(self, view: View, seen: Sequence[Sighting]) -> list[Event]:
+        """Takes tracks that are near, or were, from where they were last seen to where they stand now."""
+        distances = view.distances[self._index]
+        followed: list[tuple[Walker, Sighting, float]] = []
+        steps: list[_Step] = []
+        for sighting in seen:
+            row = sighting.row
+            before, distance = view.before[row], distances[row]
+            walker = self._walkers.get(sighting.track_id)
+            if walker is None:
+                walker = self._walkers[sighting.track_id] = Walker(is_known=before is not None)
+            if distance <= self._reach * sighting.height:
+                self._open.add(sighting.track_id)
+                walker.come(sighting, distance, is_birth=before is None)
+            # A step that ends farther away has surely met neither the line nor the hysteresis of its ends.
+            reach = view.steps[row] + self._hysteresis * view.heights[row] + GRID
+            if distance <= reach and walker.is_known and before is not None:
+                steps.append(_Step(walker, before, sighting, judged=before))
+            walker.is_known = walker.is_known or distance >= GRID
+            followed.append((walker, sighting, distance))
+        events = self._step(steps) if steps else []
+        for walker, sighting, distance in followed:
+            if walker.is_undecided:
+                events += self._decide(walker, sighting, distance)
+            if distance > self._reach * sighting.height:
+                self._open.discard(sighting.track_id)
+                events += self._leave(walker, sighting)
         return events
 
-    def _step(self, steps: Sequence[tuple[_Walker, Sighting, Sighting]], bridged: bool = False) -> list[Event]:
+    def _step(self, steps: Sequence[_Step], bridged: bool = False) -> list[Event]:
         """Notes what lies on these ways from sighting to sighting; a crossing that had settled before is committed."""
-        if not steps:
-            return []
-        before, after = (np.array([step[end].point for step in steps]) for end in (1, 2))
+        before, after = np.array([step.start.point for step in steps]), np.array([step.stop.point for step in steps])
         events: list[Event] = []
         for passage in self._line.passages(before, after):
-            walker, start, stop = steps[passage.row]
+            walker, start, stop, judged = steps[passage.row]
             near = self._hysteresis * (start.height + stop.height) / 2
             if passage.beyond is not None and passage.beyond > near:
                 continue
             moment = Moment.between(start, stop, passage.fraction)
             if walker.has_settled(moment.pts_seconds, self._settle):
-                events += self._commit(walker)
+                events += self._commit(walker, judged)
             seen = stop.update - start.update == 1 and start.is_observed and stop.is_observed
             certainty = "bridged" if bridged else "seen" if seen else "interpolated"
             walker.take(passage, moment, certainty)
         return events
 
-    def _decide(self, seen: Sequence[Sighting]) -> list[Event]:
-        """Commits what this frame makes certain, and welcomes new tracks where they first stand off the line."""
-        undecided = [s for s in seen if (walker := self._walkers.get(s.track_id)) is None or walker.is_undecided]
-        if not undecided:
-            return []
+    def _decide(self, walker: Walker, sighting: Sighting, distance: float) -> list[Event]:
+        """Commits what this sighting makes certain."""
         events: list[Event] = []
-        distances = self._line.distances(np.array([sighting.point for sighting in undecided])).tolist()
-        for sighting, distance in zip(undecided, distances, strict=True):
-            walker, now = self._walkers.get(sighting.track_id), sighting.pts_seconds
-            is_off = distance >= GRID
-            if walker is None:
-                if is_off:
-                    self._walkers[sighting.track_id] = _Walker(sighting)
-                continue
-            if is_off:
-                walker.off = now
-            if walker.has_settled(now, self._settle) or (is_off and distance >= self._hysteresis * sighting.height):
-                events += self._commit(walker)
-            if not is_off:
-                walker.linger(sighting)
+        now, is_off = sighting.pts_seconds, distance >= GRID
+        if is_off:
+            walker.off = now
+        if walker.has_settled(now, self._settle) or (is_off and distance >= self._hysteresis * sighting.height):
+            events += self._commit(walker, sighting)
+        if not is_off:
+            walker.linger(sighting)
+        return events
+
+    def _leave(self, walker: Walker, sighting: Sighting) -> list[Event]:
+        """Ends the visit of a track that has gone out of reach: a near miss, if it came for nothing."""
+        visit, walker.visit = walker.visit, None
+        if visit is None or visit.has_crossed or not self._events.counts(sighting):
+            return []
+        came_nearer = visit.nearest is not visit.first or not visit.is_birth
+        if came_nearer and visit.distance <= self._hysteresis:
+            moment = Moment.at(visit.nearest)
+            return [self._events.near_miss(Reason.TURNED, moment, sighting, distance=visit.distance)]
+        if visit.is_birth:
+            self._doubt(visit, "began", visit.first, sighting)
+        return []
+
+    def _doubt(self, visit: Visit, end: str, broken: Sighting, judged: Sighting) -> None:
+        near_miss = self._events.near_miss(Reason.BROKE, Moment.at(broken), judged, distance=visit.distance, end=end)
+        self._doubts.add(near_miss)
+
+    def _join(self, bridge: Bridge, view: View) -> list[Event]:
+        """Notes the ways from the end of one track to the beginning of another that goes on where it ended."""
+        events: list[Event] = []
+        known = [s for s in view.now if (walker := self._walkers.get(s.track_id)) is None or walker.is_known]
+        for last, first in bridge.join(view.stamp.pts_seconds, known, view.tracks.ended):
+            walker = self._walkers.setdefault(first.track_id, Walker(is_known=True))
+            events += self._step([_Step(walker, last, first, self._last(first.track_id))], bridged=True)
+            self._open.add(first.track_id)
+            self._doubts.dispel(last.track_id, first.track_id)
+            if (ending := self._walkers.get(last.track_id)) is not None and ending.visit is not None:
+                ending.visit.has_crossed = True  # under another id
         return events
 
     def _end(self, track_id: int) -> list[Event]:
@@ -149,99 +214,65 @@ class LineRule:
         walker = self._walkers.pop(track_id, None)
         if walker is None:
             return []
+        self._open.discard(track_id)
+        last = self._last(track_id)
         events: list[Event] = []
-        if walker.pending and self._line.distances(np.array([walker.last.point]))[0] >= GRID:
-            events += self._commit(walker)
-        events += self._announce(walker, walker.net[:1])
+        if walker.pending and self._line.distances(np.array([last.point]))[0] >= GRID:
+            events += self._commit(walker, last)
+        events += self._announce_net(walker, last)
+        visit = walker.visit
+        if visit is not None and not visit.has_crossed and self._events.counts(last):
+            self._doubt(visit, "ended", last, last)
         self._events.forget(track_id)
         return events
 
-    def _commit(self, walker: _Walker) -> list[Event]:
-        crossings = walker.settle()
-        if self._policy != "net":
-            return self._announce(walker, crossings)
-        for crossing in crossings:
-            _cancel_or_add(walker.net, crossing)
-        return []
+    def _last(self, track_id: int) -> Sighting:
+        last = self._lookout.last(track_id)
+        assert last is not None  # a walker has been seen
+        return last
 
-    def _announce(self, walker: _Walker, crossings: Sequence[_Crossing]) -> list[Event]:
+    def _commit(self, walker: Walker, judged: Sighting) -> list[Event]:
+        crossings = walker.settle()
+        if crossings and walker.visit is not None:
+            walker.visit.has_crossed = True
+        if self._policy == "net":
+            walker.committed += crossings
+            return []
         events: list[Event] = []
         for crossing in crossings:
-            counted_before = self._policy == "once" and crossing.sign in walker.counted
-            if counted_before or not self._events.counts(walker.last):
-                continue
-            walker.counted.add(crossing.sign)
-            details = {
-                "direction": self._direction_names[0 if crossing.sign > 0 else 1],
-                "certainty": crossing.certainty,
-                "segment": crossing.segment,
-            }
-            events.append(self._events.of_track(EventKind.LINE_CROSSED, crossing.moment, walker.last, **details))
+            is_again = self._policy == "once" and crossing.sign in walker.counted
+            events.append(self._announce(crossing, judged, is_suppressed=is_again))
+            if self._events.counts(judged):
+                walker.counted.add(crossing.sign)
         return events
 
+    def _announce_net(self, walker: Walker, judged: Sighting) -> list[Event]:
+        """Of all crossings that were kept back, the one after which the track never came back."""
+        standing: list[Crossing] = []
+        for crossing in walker.committed:
+            cancel_or_add(standing, crossing)
+        return [
+            self._announce(crossing, judged, is_suppressed=crossing not in standing[:1])
+            for crossing in walker.committed
+        ]
 
-@dataclass(frozen=True, slots=True)
-class _Crossing:
-    sign: int
-    segment: int
-    moment: Moment
-    certainty: str
-
-
-@dataclass(slots=True)
-class _Walker:
-    """What is known of one track.
-
-    Attributes:
-        last: Where it was last seen.
-        pending: Crossings that are not certain yet, all in one direction.
-        around: Passages around an end of the line, in less those out, since the last commitment.
-        since: Time of its last passage, or when it last stood on the line with something pending.
-        off: When it was last seen off the line with something pending.
-        counted: Signs of the crossings already announced.
-        net: For the policy of this name: committed crossings that no later one has undone, all in one direction.
-    """
-
-    last: Sighting
-    pending: list[_Crossing] = field(default_factory=list)
-    around: int = 0
-    since: float = -np.inf
-    off: float = -np.inf
-    counted: set[int] = field(default_factory=set)
-    net: list[_Crossing] = field(default_factory=list)
-
-    @property
-    def is_undecided(self) -> bool:
-        return bool(self.pending or self.around)
-
-    def has_settled(self, now: float, settle: float) -> bool:
-        """True if it passed nothing for the last `settle` seconds and was seen off the line in that time."""
-        return self.since <= self.off and now - self.since >= settle
-
-    def take(self, passage: Passage, moment: Moment, certainty: str) -> None:
-        if passage.beyond is None:
-            _cancel_or_add(self.pending, _Crossing(passage.sign, passage.segment, moment, certainty))
-        else:
-            self.around += passage.sign
-        self.since = max(self.since, moment.pts_seconds)
-
-    def linger(self, sighting: Sighting) -> None:
-        """Stays on the line: a crossing is none until the line is left."""
-        self.since = sighting.pts_seconds
-        if self.pending:
-            self.pending[-1] = replace(self.pending[-1], moment=Moment.at(sighting))
-
-    def settle(self) -> list[_Crossing]:
-        """The crossings that hold now that nothing is pending any more: those that no way around an end has undone."""
-        undone = max(0, -self.around * self.pending[0].sign) if self.pending else 0
-        crossings = self.pending[undone:]
-        self.pending, self.around = [], 0
-        return crossings
+    def _announce(self, crossing: Crossing, judged: Sighting, *, is_suppressed: bool) -> Event:
+        """The event of a committed crossing, or the near miss that it is by its class or by the policy."""
+        direction = self._direction_names[0 if crossing.sign > 0 else 1]
+        if not self._events.counts(judged):
+            return self._events.near_miss(Reason.CLASS, crossing.moment, judged, direction=direction)
+        if is_suppressed:
+            return self._events.near_miss(
+                Reason.POLICY, crossing.moment, judged, direction=direction, policy=self._policy
+            )
+        details = {"direction": direction, "certainty": crossing.certainty, "segment": crossing.segment}
+        return self._events.of_track(EventKind.LINE_CROSSED, crossing.moment, judged, **details)
 
 
-def _cancel_or_add(crossings: list[_Crossing], crossing: _Crossing) -> None:
-    """A crossing back undoes the last one; so all in the list have one direction."""
-    if crossings and crossings[-1].sign != crossing.sign:
-        crossings.pop()
-    else:
-        crossings.append(crossing)
+class _Step(NamedTuple):
+    """A walker's way from one sighting to another, and the sighting by which its class is judged on this way."""
+
+    walker: Walker
+    start: Sighting
+    stop: Sighting
+    judged: Sighting

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Sighting(NamedTuple):
         row: Which of them this is.
         track_id: Its id.
         point: x, y in pixels of its anchor.
+        height: Of the box, in pixels.
     """
 
     update: int
@@ -33,6 +35,7 @@ class Sighting(NamedTuple):
     row: int
     track_id: int
     point: tuple[float, float]
+    height: float
 
     @property
     def pts_seconds(self) -> float:
@@ -47,18 +50,13 @@ class Sighting(NamedTuple):
         """False where a gap of the track was filled."""
         return bool(self.tracks.observed[self.row])
 
-    @property
-    def height(self) -> float:
-        """Of the box, in pixels."""
-        return float(self.tracks.xyxy[self.row, 3] - self.tracks.xyxy[self.row, 1])
-
 
 def sight(update: int, stamp: Stamp, tracks: Tracks, points: NDArray[np.float64]) -> list[Sighting]:
     """The sightings of one frame, in the order of its tracks; points (N, 2) are their anchors."""
-    named_points = zip(tracks.track_id.tolist(), points.tolist(), strict=True)
-    return [
-        Sighting(update, stamp, tracks, row, track_id, (x, y)) for row, (track_id, (x, y)) in enumerate(named_points)
-    ]
+    places = zip(*points.T.tolist(), strict=True)
+    heights = (tracks.xyxy[:, 3] - tracks.xyxy[:, 1]).tolist()
+    rows = zip(count(), tracks.track_id.tolist(), places, heights)
+    return [Sighting(update, stamp, tracks, *row) for row in rows]
 
 
 class Moment(NamedTuple):
@@ -128,6 +126,10 @@ class EventMaker:
             confidence=float(tracks.confidence[row]),
             details={**details, "class_share": float(judged.tracks.class_share[judged.row])},
         )
+
+    def near_miss(self, reason: str, moment: Moment, judged: Sighting, **details: Any) -> Event:
+        """What was not counted, and why."""
+        return self.of_track(EventKind.NEAR_MISS, moment, judged, reason=str(reason), **details)
 
     def of_rule(self, kind: EventKind, cause: Event, **details: Any) -> Event:
         """The event that another event brought about for the rule as a whole: it has no track, place or class."""

@@ -1,20 +1,22 @@
 """TrackStore keeps what the rules saw, frame by frame, in Parquet; `read_tracks` gives it back to be counted again.
 
-One row per track and frame, in the order in which the rules saw them. A frame without tracks has one row whose `track`
-is null, so that "nobody there" and "not looked at" stay different. Columns:
+One row per track and frame, in the order in which the rules saw them, and behind the tracks of a frame the tracklets
+that were never confirmed. A frame without either has one row whose `track` is null, so that "nobody there" and "not
+looked at" stay different. Columns:
 
     source       string      name of the stream
     frame        int64       number of the picture in decoding order
     time         float64     seconds from the stream's first frame
     utc          timestamp   wall-clock time (us, UTC), null where unknown
     height width int32       of the picture, in pixels
-    ended        list<int64> tracks given up at this frame; in the first row of a frame, null in its other rows
+    ended        list<int64> tracks given up at this frame, and unconfirmed ones that were seen in it for the last time;
+                             in the first row of a frame, null in its other rows
     track        int64       track id, null in a frame without tracks (then all below are null too)
     class        string      name of the class that the track's vote gives
     class_id     int16       its index in `class_names`
     class_share  float32     0..1, share of the vote
     confidence   float32     0..1, of the detection
-    confirmed    bool        as the tracker said
+    confirmed    bool        false for tracklets that died before they were confirmed: nothing counts them
     observed     bool        false where the box was put between two sightings
     x1 y1 x2 y2        float32  the tracker's own box, pixels of the source
     sx1 sy1 sx2 sy2    float32  the smoothed box, on which the rules count
@@ -34,7 +36,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -141,8 +143,8 @@ class TrackStore:
         if self._failure is not None:
             raise self._failure
         for counted in result.counted:
-            self._pending.append(StoredFrame(counted, result.frame.height, result.frame.width))
-            self._pending_rows += max(1, len(counted.tracks))
+            self._pending.append(StoredFrame(_joined(counted), result.frame.height, result.frame.width))
+            self._pending_rows += max(1, len(self._pending[-1].counted.tracks))
             first, stamp = self._pending[0].counted.stamp, counted.stamp
             waited = stamp.pts_seconds - first.pts_seconds if stamp.stream == first.stream else 0.0
             if self._pending_rows >= BATCH_ROWS or waited >= BATCH_SECONDS:
@@ -342,7 +344,37 @@ def _from_table(table: pa.Table) -> Iterator[StoredFrame]:
             tuple(head["ended"]),
         )
         stamp = Stamp(head["source"], head["frame"], head["time"], head["utc"])
-        yield StoredFrame(CountedFrame(stamp, tracks, tracker_xyxy[rows]), head["height"], head["width"])
+        counted = _apart(CountedFrame(stamp, tracks, tracker_xyxy[rows]))
+        yield StoredFrame(counted, head["height"], head["width"])
+
+
+def _joined(counted: CountedFrame) -> CountedFrame:
+    """The frame with the tracklets that were dismissed as the last rows of its tracks."""
+    tracks, dismissed = counted.tracks, counted.dismissed
+    if len(dismissed) == 0:
+        return counted
+    columns = [field.name for field in fields(Tracks) if field.name != "ended"]
+    rows = {name: np.concatenate([getattr(tracks, name), getattr(dismissed, name)]) for name in columns}
+    return CountedFrame(
+        counted.stamp,
+        Tracks(**rows, ended=tracks.ended + dismissed.ended),
+        np.concatenate([counted.observed_xyxy, dismissed.xyxy]),
+    )
+
+
+def _apart(joined: CountedFrame) -> CountedFrame:
+    """The frame that `_joined` took."""
+    tracks, confirmed = joined.tracks, joined.tracks.confirmed
+    if confirmed.all():
+        return joined
+    dismissed = tracks[~confirmed]
+    young = set(dismissed.track_id.tolist())
+    return CountedFrame(
+        joined.stamp,
+        replace(tracks[confirmed], ended=tuple(track_id for track_id in tracks.ended if track_id not in young)),
+        joined.observed_xyxy[confirmed],
+        replace(dismissed, ended=tuple(track_id for track_id in tracks.ended if track_id in young)),
+    )
 
 
 def _with_positions(tables: Iterable[pa.Table]) -> Iterator[tuple[int, StoredFrame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,7 +40,15 @@ def counted_frame(index: int, count: int, stream: str = "door", seed: int = 0) -
         observed=rng.random(count) > 0.1,
         ended=tuple(rng.integers(1, 500, index % 3).tolist()),
     )
-    return CountedFrame(Stamp(stream, index, seconds, utc), tracks, rng.normal(200, 300, (count, 4)).astype(np.float32))
+    observed_xyxy = rng.normal(200, 300, (count, 4)).astype(np.float32)
+    confirmed = tracks.confirmed
+    dismissed = replace(tracks[~confirmed], ended=tuple(tracks.track_id[~confirmed][:1].tolist()))
+    return CountedFrame(
+        Stamp(stream, index, seconds, utc),
+        replace(tracks[confirmed], ended=tuple(set(tracks.ended) - set(tracks.track_id[~confirmed].tolist()))),
+        observed_xyxy[confirmed],
+        dismissed if len(dismissed) else Tracks.empty(),
+    )
 
 
 def result(*counted: CountedFrame, height: int = 48, width: int = 64) -> FrameResult:
@@ -51,11 +60,11 @@ def assert_same(stored: list[StoredFrame], counted: list[CountedFrame]) -> None:
     assert len(stored) == len(counted)
     for back, gave in zip((frame.counted for frame in stored), counted, strict=True):
         assert back.stamp == gave.stamp
-        assert back.tracks.ended == gave.tracks.ended
-        for name in ("track_id", "xyxy", "confidence", "class_id", "class_share", "confirmed", "observed"):
-            one, other = getattr(back.tracks, name), getattr(gave.tracks, name)
-            assert one.dtype == other.dtype
-            np.testing.assert_array_equal(one, other)
+        for one, other in ((back.tracks, gave.tracks), (back.dismissed, gave.dismissed)):
+            assert one.ended == other.ended
+            for name in ("track_id", "xyxy", "confidence", "class_id", "class_share", "confirmed", "observed"):
+                assert getattr(one, name).dtype == getattr(other, name).dtype
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         np.testing.assert_array_equal(back.observed_xyxy, gave.observed_xyxy)
 
 

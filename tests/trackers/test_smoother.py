@@ -87,9 +87,19 @@ def test_a_frame_waits_for_its_undecided_tracklets_and_later_frames_wait_behind_
     assert keys == [[], [], [], [], [0, 1, 2, 3], [4]]
 
 
-def test_a_tentative_tracklet_that_dies_is_never_released() -> None:
-    released = smooth([tracks((1, True, 0), (2, False, 50)), tracks((1, True, 0)), tracks((1, True, 0))], 0.0)
+def test_a_tentative_tracklet_that_dies_is_released_apart_and_named_where_it_was_seen_last() -> None:
+    answers = [
+        tracks((1, True, 0), (2, False, 50), (3, False, 70)),
+        tracks((1, True, 0), (3, False, 75)),
+        tracks((1, True, 0), (4, False, 90)),
+    ]
+    released = smooth(answers, 0.3, alive=(1,))
     assert [frame.tracks.track_id.tolist() for frame in released] == [[1], [1], [1]]
+    dismissed = [frame.dismissed for frame in released]
+    assert [rows.track_id.tolist() for rows in dismissed] == [[2, 3], [3], [4]]
+    assert [rows.xyxy[:, 0].tolist() for rows in dismissed] == [[50, 70], [75], [90]]
+    assert [rows.ended for rows in dismissed] == [(2,), (3,), (4,)]
+    assert not any(rows.confirmed.any() for rows in dismissed)
 
 
 def test_the_last_frame_tells_who_ended_with_the_stream_even_without_any_lag() -> None:

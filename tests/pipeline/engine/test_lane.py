@@ -81,6 +81,28 @@ def test_near_misses_are_told_apart_from_the_events() -> None:
     assert [event.frame for result in results for event in result.near_misses] == list(range(FRAMES))
 
 
+class ForgivingRule(RememberingRule):
+    """Also makes a near miss of each tracklet that was dismissed."""
+
+    def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
+        kind = EventKind.NEAR_MISS
+        return [
+            Event("0", kind, stamp.stream, self.name, track_id, None, stamp.pts_seconds, None, stamp.index)
+            for track_id in dismissed.ended
+        ]
+
+
+def test_what_was_dismissed_is_shown_only_to_the_rules_that_ask_for_it() -> None:
+    flicker = Detections(np.array([[150, 20, 180, 60]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64))
+    lane = _lane([RememberingRule("gate"), ForgivingRule("doubtful")])
+    results = [lane.step(frame, flicker if frame.stamp.index == 5 else Detections.empty()) for frame, _ in _frames()]
+    results.append(lane.finish(results.pop()))
+    (near_miss,) = [event for result in results for event in result.near_misses]
+    assert (near_miss.rule, near_miss.frame, near_miss.track_id) == ("doubtful", 5, 1)
+    dismissed = [frame.stamp.index for result in results for frame in result.counted if len(frame.dismissed)]
+    assert dismissed == [5]
+
+
 def test_finishing_completes_the_last_result_and_makes_no_other() -> None:
     lane = _lane([RememberingRule("gate")])
     last = [lane.step(frame, detections) for frame, detections in _frames()][-1]

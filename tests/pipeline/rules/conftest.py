@@ -11,8 +11,9 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
+from vidan.pipeline.engine.lane import judge
 from vidan.pipeline.events import Event
-from vidan.pipeline.frame import Stamp
+from vidan.pipeline.frame import CountedFrame, Stamp
 from vidan.pipeline.stages import Rule
 from vidan.trackers import Tracks
 
@@ -30,14 +31,24 @@ def walk() -> Callable[..., list[Scene]]:
 
 @pytest.fixture(scope="session")
 def watch() -> Callable[[Rule, Sequence[Scene]], list[Event]]:
-    """Shows frames to a rule."""
-    return lambda rule, scenes: [event for stamp, tracks in scenes for event in rule.update(stamp, tracks)]
+    """Shows frames to a rule; what it counts."""
+    return lambda rule, scenes: _split(rule, scenes)[0]
+
+
+@pytest.fixture(scope="session")
+def missed() -> Callable[[Rule, Sequence[Scene]], list[Event]]:
+    """Shows frames to a rule; its near misses."""
+    return lambda rule, scenes: _split(rule, scenes)[1]
 
 
 @pytest.fixture(scope="session")
 def ground_truth(shared: Path) -> Callable[[str, float, int], list[Scene]]:
     """Frames of the annotated tracks of a MOT Challenge sequence: `ground_truth(sequence, fps, frames)`."""
     return cache(partial(frames_of_ground_truth, shared / "tracking"))
+
+
+def _split(rule: Rule, scenes: Sequence[Scene]) -> tuple[list[Event], list[Event]]:
+    return judge([rule], [CountedFrame(stamp, tracks, tracks.xyxy) for stamp, tracks in scenes])
 
 
 def frames_of_paths(

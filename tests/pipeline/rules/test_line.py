@@ -76,6 +76,7 @@ def test_an_event_tells_time_place_and_evidence_of_the_crossing(walk, watch):
         pytest.param([80, 100, 80, 100, 80], [], id="touched twice from the other side"),
         pytest.param([130, 80, 130, 80], ["in", "out", "in"], id="in, out and in again"),
         pytest.param([130, None, None, 80], ["in"], id="lost on the line"),
+        pytest.param([900, -900], ["in"], id="over in one leap, near in no frame"),
         pytest.param([130, 95, *[None] * 8, 130], [], id="over, lost, found back again soon"),
         pytest.param([130, 95, *[None] * 30, 105, 130], ["in", "out"], id="over, lost, found back again late"),
     ],
@@ -167,6 +168,11 @@ def test_the_way_around_an_end_is_no_crossing(walk, watch, path, expected):
     assert directions(watch(line(), walk({1: path}))) == expected
     swapped = ["out" if direction == "in" else "in" for direction in expected[::-1]]
     assert directions(watch(line(), walk({1: path[::-1]}))) == swapped
+
+
+def test_a_slow_way_closely_around_an_end_is_a_way_back(walk, watch):
+    over, around = [(195, 103), (195, 97)], [(204, y) for y in range(97, 104)]
+    assert directions(watch(line(), walk({1: [(195, 130), *over, *around, (204, 130)]}))) == []
 
 
 def test_each_segment_of_a_bent_line_has_its_own_sides(walk, watch):
@@ -303,6 +309,32 @@ def test_real_walks_give_the_counts_of_the_ground_truth(shared, ground_truth, wa
             assert theirs[2] - ours[2] in (0, 1)  # 1 where an annotated place lies exactly on the line
 
 
+def strolls(count, seed, is_clear):
+    """Paths over a picture of 960 x 800 in straight legs of 4 px per frame; their corners are where `is_clear` says."""
+    rng = np.random.default_rng(seed)
+    paths = {}
+    for track in range(1, count + 1):
+        corners = []
+        while len(corners) < 5:
+            corner = rng.uniform((0, 0), (960, 800))
+            if is_clear(corner):
+                corners.append(corner)
+        legs = [np.linspace(a, b, 2 + int(math.dist(a, b) / 4))[:-1] for a, b in pairwise(corners)]
+        paths[track] = np.round(np.concatenate(legs), 2).tolist()
+    return paths
+
+
+@pytest.mark.parametrize("ends", [[(640, 400), (330, 400)], [(470, 150), (470, 650)], [(300, 250), (600, 480)]])
+def test_every_crossing_of_a_stroll_is_found_and_none_added_at_the_right_time(walk, watch, ends):
+    paths = strolls(40, 7, lambda corner: Polyline(ends).distances(corner[None])[0] > 30)
+    events = watch(line(ends), walk(paths, lost_after=99))
+    found = sorted((event.track_id, event.details["direction"], event.frame) for event in events)
+    expected = sorted((track, way, frame) for frame, track, way in reference_crossings(ends[0], ends[1], paths))
+    assert len(expected) > 10
+    assert found == expected
+    assert all(event.frame - 1 <= 10 * event.pts_seconds <= event.frame for event in events)
+
+
 # --- laws -------------------------------------------------------------------------------------------------------------
 
 coordinate = st.integers(-2560, 2560).map(lambda sixty_fourths: sixty_fourths / 64)  # exact in boxes and on the grid
@@ -356,6 +388,44 @@ def test_in_less_out_is_the_difference_of_the_sides_at_both_ends(walk, watch, po
     assert net == (max(0, entered - left), max(0, left - entered))
 
 
+@st.composite
+def rings(draw):
+    """Closed lines around the origin that cross nothing of themselves, in either sense."""
+    angles = sorted(draw(st.lists(st.integers(0, 71), min_size=4, max_size=9, unique=True)))
+    assume(all(later - earlier < 36 for earlier, later in pairwise([*angles, angles[0] + 72])))
+    radii = draw(st.lists(st.floats(0.3, 4), min_size=len(angles), max_size=len(angles)))
+    turns = np.array(angles) * math.pi / 36
+    corners = (np.round(64 * np.array(radii) * [np.cos(turns), np.sin(turns)]).T / 64).tolist()
+    return [*corners, corners[0]][:: draw(st.sampled_from([1, -1]))]
+
+
+def is_within(ring, place):
+    """By the parity of the ways across the ring on a ray to the right; places on the ring are nowhere."""
+    crossed = 0
+    for (ax, ay), (bx, by) in pairwise(ring):
+        if (ay > place[1]) != (by > place[1]):
+            crossed += place[0] < ax + (place[1] - ay) / (by - ay) * (bx - ax)
+    return crossed % 2 == 1
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    ring=rings(),
+    path=st.lists(st.none() | grid_place, min_size=2, max_size=25),
+    hysteresis=hystereses,
+    settle=settles,
+)
+def test_a_closed_line_has_as_many_more_ways_in_as_there_are_inside_at_the_end(
+    walk, watch, ring, path, hysteresis, settle
+):
+    seen = [place for place in path if place]
+    assume(seen and (Polyline(ring).distances(np.array(seen, float)) > 0.01).all())
+    area = sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairwise(ring))  # y goes down: positive is clockwise
+    events = watch(line(ring, hysteresis=hysteresis / 10, settle=settle), walk({1: path}, lost_after=99))
+    towards, away = tally(events) if area < 0 else tally(events)[::-1]
+    assert towards - away == is_within(ring, seen[-1]) - is_within(ring, seen[0])
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     points=polylines,
@@ -393,10 +463,17 @@ def test_time_that_runs_backwards_swaps_in_and_out(walk, watch, points, path, hy
     hysteresis=hystereses,
     scale=st.sampled_from([0.25, 2.0, 8.0]),
 )
-def test_a_picture_of_another_size_has_the_same_crossings(walk, watch, points, path, hysteresis, scale):
+def test_a_picture_of_another_size_has_the_same_crossings_and_near_misses(
+    walk, watch, missed, points, path, hysteresis, scale
+):
     points, path = ([(round(x), round(y)) for x, y in places] for places in (points, path))
     assume(points[0] != points[1])
     larger, farther = ([(scale * x, scale * y) for x, y in places] for places in (points, path))
-    events = watch(line(points, hysteresis=hysteresis), walk({1: path}))
-    scaled = watch(line(larger, hysteresis=hysteresis), walk({1: farther}, height=100 * scale))
-    assert [(e.pts_seconds, e.details) for e in events] == [(e.pts_seconds, e.details) for e in scaled]
+    small, large = walk({1: path}), walk({1: farther}, height=100 * scale)
+    for told in (watch, missed):
+        events, scaled = (
+            told(line(points, hysteresis=hysteresis), small),
+            told(line(larger, hysteresis=hysteresis), large),
+        )
+        assert [(e.pts_seconds, e.details) for e in events] == [(e.pts_seconds, e.details) for e in scaled]
+        assert [np.multiply(e.point, scale).tolist() for e in events] == [list(e.point) for e in scaled]

@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -225,6 +226,26 @@ def test_real_walks_give_the_counts_of_the_ground_truth(shared, ground_truth, wa
         assert dwell == pytest.approx(wanted["total_dwell_s"], abs=wanted["visits"] / truth["fps"])
 
 
+def test_every_entry_and_exit_of_a_stroll_is_found_and_none_added(walk, watch):
+    rng = np.random.default_rng(3)
+    paths = {}
+    for track in range(1, 41):
+        corners = rng.uniform(-100, 200, (5, 2))
+        legs = [np.linspace(a, b, 2 + int(math.dist(a, b) / 4)) for a, b in pairwise(corners)]
+        paths[track] = np.round(np.concatenate(legs), 2).tolist()
+    found = Counter((event.kind, event.track_id) for event in watch(zone(settle=0), walk(paths, lost_after=99)))
+    expected: Counter[tuple[EventKind, int]] = Counter()
+    for track, path in paths.items():
+        inside = [0 <= x <= 100 and 0 <= y <= 100 for x, y in path]
+        changes = Counter(pairwise(inside))
+        expected[EventKind.ZONE_ENTERED, track] = changes[False, True]
+        expected[EventKind.ZONE_LEFT, track] = changes[True, False]
+        expected[EventKind.ZONE_APPEARED, track] = inside[0]
+        expected[EventKind.ZONE_VANISHED, track] = inside[-1]
+    assert expected.total() > 50
+    assert found == expected
+
+
 # --- laws -------------------------------------------------------------------------------------------------------------
 
 places = st.tuples(st.integers(-6, 16), st.integers(-6, 16))
@@ -291,3 +312,21 @@ def test_time_that_runs_backwards_swaps_entries_and_exits(walk, watch, area, pat
     )
     assert there[EventKind.ZONE_ENTERED] == back[EventKind.ZONE_LEFT]
     assert there[EventKind.ZONE_APPEARED] == back[EventKind.ZONE_VANISHED]
+
+
+@settings(deadline=None, max_examples=40)
+@given(area=areas, path=ways, settle=settle_times, overlap=st.none() | st.just(0.3), scale=st.sampled_from([0.25, 8.0]))
+def test_a_picture_of_another_size_has_the_same_stays_and_near_misses(
+    walk, watch, missed, area, path, settle, overlap, scale
+):
+    larger = shapely.transform(area, lambda points: points * scale)
+    farther = [place and (place[0] * scale, place[1] * scale) for place in path]
+    small, large = walk({1: path}, height=8), walk({1: farther}, height=8 * scale)
+    for told in (watch, missed):
+        events = told(zone(area, settle=settle, overlap=overlap), small)
+        scaled = told(zone(larger, settle=settle, overlap=overlap), large)
+        assert [event.kind for event in events] == [event.kind for event in scaled]
+        for event, other in zip(events, scaled, strict=True):
+            assert other.pts_seconds == pytest.approx(event.pts_seconds)
+            assert other.details == pytest.approx(event.details)
+            assert other.point == pytest.approx(np.multiply(event.point, scale))
