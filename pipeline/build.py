@@ -90,19 +90,23 @@ def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes)
     """A function that gives the lane of a stream for the first frame of it: its size turns fractions into pixels."""
 
     def make_lane(frame: Frame) -> Lane:
-        rules = rules_of(config, frame.stamp.stream)
-        lookout = cache(Lookout)  # one per anchor
         return Lane(
             tracker=_build_tracker(config, class_names),
             smoother=FixedLagSmoother(config.tracker.smooth_seconds),
-            rules=[
-                _build_rule(name, rule.in_pixels(frame.width, frame.height), config, class_names, lookout)
-                for name, rule in rules.items()
-            ],
+            rules=build_rules(config, frame, class_names),
             times=times,
         )
 
     return make_lane
+
+
+def build_rules(config: RunConfig, frame: Frame, class_names: Sequence[str]) -> list[Rule]:
+    """Fresh rules of a stream, for frames of the size of its first one."""
+    lookout = cache(Lookout)  # one per anchor
+    return [
+        _build_rule(name, rule.in_pixels(frame.width, frame.height), config, class_names, lookout)
+        for name, rule in rules_of(config, frame.stamp.stream).items()
+    ]
 
 
 def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) -> Callable[[int, int], Annotator]:

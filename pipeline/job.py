@@ -23,6 +23,7 @@ from vidan.pipeline.build import (
 )
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import DetectorConfig, RunConfig
+from vidan.pipeline.delivered import delivering, require_driver
 from vidan.pipeline.engine.run import Engine, Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
@@ -81,6 +82,7 @@ def run_job(
     """
     config = loaded.config
     streams = open_streams(config)
+    require_driver(config.output.database)
     detector = build_detector(config.detector)
     folder = RunFolder.create(Path(config.output.folder), overwrite=overwrite)
     manifest = Manifest(
@@ -88,11 +90,11 @@ def run_job(
         config_sha256=loaded.sha256,
         detector=detector.describe(),
         streams=[stream.record for stream in streams],
-        outputs=_planned_outputs(config, folder),
+        outputs=planned_outputs(config, folder),
     )
-    with _accounted(manifest, folder):
+    with delivering(config.output.database, manifest, folder) as database, accounted(manifest, folder):
         hashing = _hash_inputs(streams, manifest.inputs)
-        sinks = _open_sinks(config, folder, detector.class_names)
+        sinks = [*_open_sinks(config, folder, detector.class_names), *database]
         times = StageTimes()
         engine = Engine(
             streams,
@@ -113,7 +115,7 @@ def run_job(
             manifest.finish(
                 RunStatus.FAILED if broken else RunStatus.COMPLETE, "; ".join(str(error) for error in broken) or None
             )
-        summary = _conclude(loaded, folder, manifest, detector.class_names)
+        summary = conclude(loaded, folder, manifest, detector.class_names)
     return Outcome(folder, manifest, summary, broken)
 
 
@@ -166,7 +168,7 @@ def open_streams(config: RunConfig) -> list[Stream]:
 
 
 @contextmanager
-def _accounted(manifest: Manifest, folder: RunFolder) -> Iterator[None]:
+def accounted(manifest: Manifest, folder: RunFolder) -> Iterator[None]:
     """Keeps run.json true: that the run is going on from the beginning, how it ended at the end, whatever happens."""
     manifest.write(folder.manifest)
     try:
@@ -203,11 +205,17 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
     return thread
 
 
+def open_logs(folder: RunFolder) -> list[Sink]:
+    """The sinks of what the rules say: they come first, for others read what they write."""
+    return [JsonlSink(folder.events), JsonlSink(folder.near_misses, attrgetter("near_misses"))]
+
+
 def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
     output = config.output
-    sinks: list[Sink] = [JsonlSink(folder.events), JsonlSink(folder.near_misses, attrgetter("near_misses"))]
-    if output.tracks:
-        sinks.append(TrackStore(folder.tracks, class_names))
+    sinks: list[Sink] = [*open_logs(folder)]
+    if output.tracks is not None:
+        partitions = folder.track_partitions if output.tracks.partitioned else None
+        sinks.append(TrackStore(folder.tracks, class_names, partitions=partitions))
     if output.video is not None:
         sinks += [
             AnnotatedVideoSink(
@@ -222,7 +230,7 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
     return sinks
 
 
-def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
+def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
     """Names of the files that the run will write, the most telling first."""
     output = config.output
     planned = {
@@ -232,7 +240,9 @@ def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
         folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
         folder.events: True,
         folder.near_misses: True,
-        folder.tracks: output.tracks,
+        folder.tracks: output.tracks is not None and not output.tracks.partitioned,
+        folder.track_partitions: output.tracks is not None and output.tracks.partitioned,
+        folder.database: output.database is not None and output.database.url is None,
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]
 
@@ -245,7 +255,7 @@ def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]
     return dict(times.seconds)
 
 
-def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, class_names: Sequence[str]) -> Summary:
+def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, class_names: Sequence[str]) -> Summary:
     """Counts what stands in the log, and writes it as tables and as a report."""
     config = loaded.config
     events = list(read_events(folder.events))

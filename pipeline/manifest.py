@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from uuid import uuid4
 
 from vidan.detector import file_sha256
 from vidan.pipeline.errors import cannot_write
@@ -83,6 +84,28 @@ class StreamRecord:
             "problems": list(health.problems),
         }
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The account that `to_record` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is none.
+        """
+        frames = record["frames"]
+        health = SourceHealth(
+            **{key: frames[key] for key in ("expected", "decoded", "delivered", "corrupt", "repaired_pts")},
+            duration_seconds=record["seconds_expected"],
+            end_seconds=record["seconds"],
+            problems=list(record["problems"]),
+            gaps=[(start, end) for start, end in record["gaps"]],
+        )
+        return cls(
+            **{key: record[key] for key in ("name", "source", "seconds", "height", "width")},
+            health=health,
+            **{key: frames[key] for key in ("analysed", "dropped")},
+            start_utc=record["start_utc"] and datetime.fromisoformat(record["start_utc"]),
+        )
+
 
 @dataclass(slots=True)
 class Manifest:
@@ -98,6 +121,9 @@ class Manifest:
         outputs: Files of the run, relative to its folder.
         status: How far the run came.
         error: Why it failed, in words.
+        run: Names this run among all runs.
+        replayed_from: The run whose tracks were counted again: its id, folder, tracks and their hash.
+        database: Where events went besides the log, how many, and what went wrong with it.
         started: When the run began.
         ended: When it ended, None while it runs.
     """
@@ -111,6 +137,9 @@ class Manifest:
     outputs: list[str] = field(default_factory=list)
     status: RunStatus = RunStatus.RUNNING
     error: str | None = None
+    run: str = field(default_factory=lambda: uuid4().hex)
+    replayed_from: Mapping[str, Any] | None = None
+    database: Mapping[str, Any] | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
 
@@ -122,18 +151,21 @@ class Manifest:
         """Plain JSON values in the order of run.json."""
         total = sum(self.stage_seconds.values())
         return {
+            "run": self.run,
             "status": self.status.value,
             "error": self.error,
             "started": format_utc(self.started),
             "ended": None if self.ended is None else format_utc(self.ended),
             "vidan": vidan_version(),
             "semantics": SEMANTICS_VERSION,
+            "replayed_from": self.replayed_from,
             "streams": [stream.to_record() for stream in self.streams],
             "stages": {
                 name: {"seconds": round(seconds, 3), "share": round(seconds / total, 4) if total else 0.0}
                 for name, seconds in self.stage_seconds.items()
             },
             "outputs": list(self.outputs),
+            "database": self.database,
             "detector": dict(self.detector),
             "inputs": dict(self.inputs),
             "config_sha256": self.config_sha256,

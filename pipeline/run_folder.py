@@ -11,6 +11,7 @@ from pathlib import Path
 from vidan.pipeline.errors import SinkError
 
 MANIFEST = "run.json"
+TRACK_PARTITIONS = "tracks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,16 @@ class RunFolder:
 
     @property
     def tracks(self) -> Path:
-        return self.path / "tracks.parquet"
+        """The track file; the folder of track files where a run has left that instead."""
+        return self.track_partitions if self.track_partitions.is_dir() else self.path / "tracks.parquet"
+
+    @property
+    def track_partitions(self) -> Path:
+        return self.path / TRACK_PARTITIONS
+
+    @property
+    def database(self) -> Path:
+        return self.path / "events.sqlite"
 
     @property
     def report(self) -> Path:
@@ -108,6 +118,20 @@ def _remove_run(path: Path) -> None:
             return
         raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
     for name in (*outputs, MANIFEST):
+        if name == TRACK_PARTITIONS:
+            _remove_partitions(path)
+            continue
         if Path(name).name == name:
-            for leftover in ("", ".partial", ".tmp"):  # what a killed run leaves beside
+            for leftover in ("", ".partial", ".tmp", "-wal", "-shm"):  # what a killed run leaves beside
                 (path / f"{name}{leftover}").unlink(missing_ok=True)
+
+
+def _remove_partitions(path: Path) -> None:
+    """Removes the track files of a run, and their folders if nothing else lies there."""
+    for name in (TRACK_PARTITIONS, f"{TRACK_PARTITIONS}.tmp"):
+        for file in (path / name).glob("source=*/day=*/part-*.parquet"):
+            file.unlink()
+        for folder in (*(path / name).glob("source=*/day=*"), *(path / name).glob("source=*"), path / name):
+            with suppress(OSError):
+                folder.rmdir()
+    (path / "tracks.parquet.partial").unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vidan.pipeline.cli.console import show
+from vidan.pipeline.errors import SinkError
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
 from vidan.pipeline.manifest import Manifest, StreamRecord
@@ -26,6 +28,8 @@ _KINDS = {
     "events.jsonl": "events",
     "near_misses.jsonl": "near misses",
     "tracks.parquet": "tracks",
+    "tracks": "tracks",
+    "events.sqlite": "database",
     "run.json": "manifest",
 }
 
@@ -82,6 +86,20 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     """Prints what was counted, how the run went, and where everything is."""
     table = [_counts_table(outcome.summary)] if outcome.summary.counts else []
     show([*table, *_account(outcome.manifest), "", *_files(outcome)], console)
+
+
+def report_database(outcome: Outcome) -> int:
+    """Says on stderr if a database lacks events, and how they get there; the exit code that follows from it."""
+    told = outcome.manifest.database
+    if told is None or told["error"] is None:
+        return 0
+    folder = _shortest(outcome.folder.path)
+    sys.stderr.write(
+        f"vidan: {told['error']}\n"
+        f"vidan: it has only the first {told['events']} events; all are in {folder}/{outcome.folder.events.name}, "
+        f"and `vidan db load {folder} --url URL` brings them there\n"
+    )
+    return SinkError.exit_code
 
 
 def _counts_table(summary: Summary) -> Table:

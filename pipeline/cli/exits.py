@@ -7,6 +7,7 @@ from vidan.pipeline.errors import ConfigError, PipelineError
 EXIT_INTERNAL = 1
 EXIT_SOURCE = 3
 EXIT_WEIGHTS = 5
+EXIT_DIFFERENT = 6
 EXIT_INACCURATE = 7
 EXIT_INTERRUPTED = 130
 
@@ -18,6 +19,7 @@ exit codes:
   3    a source or an earlier run cannot be opened, or broke on the way; what came before is saved
   4    an output cannot be written
   5    weights are missing or cannot be used
+  6    two runs differ (vidan diff)
   7    counts are further from the truth than --max-error allows (vidan eval)
   130  interrupted (Ctrl-C or SIGTERM); everything up to then is saved
 """

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
+from vidan.pipeline.cli.signals import stop_on_signals
 from vidan.pipeline.masking import mask_url_password
 
 if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not wait for it
-    from types import FrameType
-
     from vidan.detector import WeightsError
     from vidan.pipeline.config.load import Loaded
     from vidan.pipeline.config.schema import RunConfig
@@ -54,11 +50,11 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from vidan.pipeline.cli.display import Progress, print_outcome
+    from vidan.pipeline.cli.display import Progress, print_outcome, report_database
     from vidan.pipeline.job import read_config, run_job
     from vidan.pipeline.manifest import RunStatus
 
-    with _stop_on_signals() as is_stopped:
+    with stop_on_signals() as is_stopped:
         loaded = _with_options(read_config(options.config or _example(options.example)), options)
         outcome = run_job(
             loaded,
@@ -70,9 +66,10 @@ def _run(options: argparse.Namespace) -> int:
         print_outcome(outcome)
     for error in outcome.broken:
         sys.stderr.write(f"vidan: {error}\n")
+    code = report_database(outcome)
     if outcome.manifest.status is RunStatus.INTERRUPTED:
         return EXIT_INTERRUPTED
-    return EXIT_SOURCE if outcome.broken else 0
+    return EXIT_SOURCE if outcome.broken else code
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -138,29 +135,6 @@ def _version(options: argparse.Namespace) -> int:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C and SIGTERM only ask for a stop; the second one aborts. Gives what says whether one was asked for.
-
-    The handler sets a plain variable, for it may come while this thread holds any lock.
-    """
-    signals = (signal.SIGINT, signal.SIGTERM)
-    is_stopped = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal is_stopped
-        if is_stopped:
-            raise KeyboardInterrupt
-        is_stopped = True
-
-    before = {number: signal.signal(number, ask) for number in signals}
-    try:
-        yield lambda: is_stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _example(name: str) -> Path:

@@ -16,6 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from vidan.pipeline.config.shapes import Polyline, Ring, check_holes, check_one_unit, in_fractions, to_pixels
 from vidan.pipeline.config.values import (
+    DatabaseUrl,
     Device,
     FilePath,
     FilePaths,
@@ -339,6 +340,20 @@ class VideoOutputConfig(Model):
     """Seconds of its past that are drawn behind an object."""
 
 
+class TracksOutputConfig(Model):
+    """Every track in every frame, from which changed rules can be counted again."""
+
+    partitioned: Switch = False
+    """A folder of files by stream and day (UTC), tracks/source=NAME/day=DATE/, instead of the one tracks.parquet."""
+
+
+class DatabaseOutputConfig(Model):
+    """Where events go besides the log; docs/database.md describes the tables."""
+
+    url: DatabaseUrl | None = None
+    """`postgresql://USER:PASSWORD@HOST/NAME`, or `sqlite:///FILE` for several runs in one file; null: events.sqlite."""
+
+
 def _off_or_settings(value: Any) -> Any:
     """``false`` as None, ``true`` as settings of which all have their defaults."""
     if isinstance(value, bool):
@@ -365,11 +380,20 @@ class OutputConfig(Model):
     ] = Field(default_factory=VideoOutputConfig)
     """Settings of the annotated video, or false for none."""
 
-    tracks: Switch = True
-    """Whether tracks.parquet is written, from which changed rules can be counted again."""
+    tracks: Annotated[
+        TracksOutputConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | TracksOutputConfig | None),
+    ] = Field(default_factory=TracksOutputConfig)
+    """Settings of the stored tracks, from which changed rules can be counted again, or false for none."""
 
     report: Switch = True
     """Whether report.html is written."""
+
+    database: Annotated[
+        DatabaseOutputConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | DatabaseOutputConfig | None),
+    ] = Field(default_factory=DatabaseOutputConfig)
+    """The database that gets the events, too: by default a SQLite file in the folder of the run; false: none."""
 
 
 class RunConfig(Model):

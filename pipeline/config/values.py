@@ -65,6 +65,24 @@ def _fill_in_run_folder(text: str, info: ValidationInfo) -> str:
     return _beside_config(text, info)
 
 
+_POSTGRESQL = re.compile(
+    r"postgresql://([^:/?#@]+(:[^@]*)?@)?([^:/?#@\[\]]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[^/?#@]+(\?.*)?"
+)
+
+
+def _check_database_url(text: str, info: ValidationInfo) -> str:
+    """The URL; the file of a SQLite one as it is reached from the config's folder."""
+    if _POSTGRESQL.fullmatch(text):
+        return text
+    kind, separator, path = text.partition(":///")
+    if kind != "sqlite" or not separator or not path:
+        raise ValueError(
+            "should be postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///FILE; "
+            "in a password write @ as %40, : as %3A, / as %2F"
+        )
+    return f"sqlite:///{_beside_config(path, info)}"
+
+
 def _one_as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -103,6 +121,8 @@ FilePaths: TypeAlias = Annotated[
     tuple[FilePath, ...], Field(min_length=1), BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])
 ]
 RunFolder: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_fill_in_run_folder)]
+
+DatabaseUrl: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_check_database_url)]
 
 WeightsName: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_weights_beside_config)]
 Device: TypeAlias = Annotated[

@@ -24,16 +24,20 @@ looked at" stay different. Columns:
 The key "vidan" of the file's metadata holds JSON: version, semantics, class_names.
 
 A Parquet file cannot be read before its footer is written. So rows go to an Arrow stream beside it first, which is
-readable up to the last complete batch after a crash, and become Parquet when the run closes.
+readable up to the last complete batch after a crash, and become Parquet when the run closes: one file, or a folder of
+files by stream and day (`track_partitions`).
 """
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +45,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidan.pipeline.errors import PipelineError, SinkError, cannot_write
+from vidan.detector import file_sha256
+from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
-from vidan.pipeline.manifest import SEMANTICS_VERSION, vidan_version
+from vidan.pipeline.manifest import SEMANTICS_VERSION, hash_text, vidan_version
+from vidan.pipeline.sinks.track_partitions import partition_files, read_partitions, write_partitions
 from vidan.trackers import Tracks
 
 BATCH_ROWS = 4096
@@ -73,6 +79,7 @@ _FRAME_COLUMNS = [
 ]
 _FLOATS = [field.name for field in _FRAME_COLUMNS + _TRACK_COLUMNS if pa.types.is_floating(field.type)]
 _REPEATED = ["source", "class", "class_id", "height", "width"]
+_OPTIONS: dict[str, Any] = {"compression": "zstd", "use_dictionary": _REPEATED, "use_byte_stream_split": _FLOATS}
 
 _logger = logging.getLogger(__name__)
 
@@ -93,18 +100,20 @@ class StoredFrame:
 
 
 class TrackStore:
-    """Writes the counted frames of all streams of a run into one Parquet file.
+    """Writes the counted frames of all streams of a run into one Parquet file, or into files by stream and day.
 
     Args:
         path: File to write; until `close` its rows stand in ``<path>.partial``.
         class_names: Of the detector.
+        partitions: Folder to make instead of the one file.
 
     Raises:
         SinkError: If the file cannot be created.
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+    def __init__(self, path: Path, class_names: Sequence[str], *, partitions: Path | None = None) -> None:
         self.path = path
+        self._partitions = partitions
         self._class_names = pa.array(class_names, pa.string())
         facts = {"version": vidan_version(), "semantics": SEMANTICS_VERSION, "class_names": list(class_names)}
         self._schema = pa.schema(
@@ -170,20 +179,22 @@ class TrackStore:
         self._pending, self._pending_rows = [], 0
 
     def _convert(self) -> None:
-        draft = self.path.with_name(self.path.name + ".tmp")
+        target = self._partitions or self.path
+        draft = target.with_name(target.name + ".tmp")
         try:
-            self._write_parquet(draft)
+            if self._partitions is None:
+                self._write_parquet(draft)
+            else:
+                write_partitions(_batches(_partial(self.path)), draft, self._schema, _OPTIONS)
         except OSError:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)  # gives the space back: the manifest is still to be written
+            with suppress(OSError):  # gives the space back: the manifest is still to be written
+                shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
             raise
-        draft.replace(self.path)
+        draft.replace(target)
         _partial(self.path).unlink()
 
     def _write_parquet(self, path: Path) -> None:
-        with pq.ParquetWriter(
-            path, self._schema, compression="zstd", use_dictionary=_REPEATED, use_byte_stream_split=_FLOATS
-        ) as writer:
+        with pq.ParquetWriter(path, self._schema, **_OPTIONS) as writer:
             group: list[pa.RecordBatch] = []
             for batch in _batches(_partial(self.path)):
                 group.append(batch)
@@ -199,7 +210,7 @@ class StoredTracks:
     """What `read_tracks` opened: whose classes, counted by which rules of counting, and the frames themselves.
 
     Attributes:
-        path: The file that is read, complete or partial.
+        path: The file that is read, complete or partial, or the folder of them.
         class_names: Of the detector that saw them.
         semantics: Version of the counting semantics of the run.
         version: Version of vidan that wrote the file.
@@ -210,11 +221,20 @@ class StoredTracks:
     semantics: str
     version: str
 
+    @property
+    def is_complete(self) -> bool:
+        """False where a crash has left only a part of them."""
+        return self.path.suffix != _PARTIAL_SUFFIX
+
     def __iter__(self) -> Iterator[StoredFrame]:
         """All frames in the order in which the rules saw them, a row group in memory at a time."""
-        if self.path.suffix == _PARTIAL_SUFFIX:
+        if not self.is_complete:
             for batch in _batches(self.path):
                 yield from _from_table(pa.Table.from_batches([batch]))
+        elif self.path.is_dir():
+            streams = map(_with_positions, read_partitions(self.path))
+            for _, frame in heapq.merge(*streams, key=itemgetter(0)):
+                yield frame
         else:
             with pq.ParquetFile(self.path) as file:
                 for group in range(file.num_row_groups):
@@ -222,24 +242,45 @@ class StoredTracks:
 
 
 def read_tracks(path: Path) -> StoredTracks:
-    """Opens a track file; where a crash left only its partial file, that one, up to its last complete batch.
+    """Opens a track file, or a folder of them; where a crash left only the partial file, that one, as far as it goes.
 
     Raises:
-        PipelineError: If neither is there or it is no track file.
+        SourceError: If nothing is there, or it is no track file, or one with the columns of another vidan.
     """
     partial = _partial(path)
     source = partial if not path.exists() and partial.exists() else path
+    if not source.exists():
+        raise SourceError(f"cannot read the track file {path}: there is none")
     try:
         if source is partial:
             _logger.warning("%s was not completed, reading %s", path, partial)
             with pa.OSFile(str(partial)) as file, pa.ipc.open_stream(file) as stream:
-                metadata = stream.schema.metadata
+                schema = stream.schema
+        elif path.is_dir():
+            files = partition_files(path)
+            if not files:
+                raise SourceError(f"{path} holds no tracks: there is no source=*/day=*/part-*.parquet in it")
+            schema = pq.read_schema(files[0])
         else:
-            metadata = pq.read_schema(path).metadata
-        facts = json.loads(metadata[b"vidan"])
-        return StoredTracks(source, tuple(facts["class_names"]), facts["semantics"], facts["version"])
+            schema = pq.read_schema(path)
+        facts = json.loads(schema.metadata[b"vidan"])
+        stored = StoredTracks(source, tuple(facts["class_names"]), facts["semantics"], facts["version"])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise PipelineError(f"cannot read the track file {path}: {error}") from error
+        raise SourceError(f"cannot read the track file {path}: {error}") from error
+    needed = {field.name for field in _FRAME_COLUMNS + _TRACK_COLUMNS} - {"source"}
+    if missing := needed.difference(schema.names):
+        raise SourceError(
+            f"the track file {path} is of vidan {stored.version} and lacks {', '.join(sorted(missing))}: "
+            "run it again, or read it with that vidan"
+        )
+    return stored
+
+
+def hash_tracks(path: Path) -> str:
+    """SHA-256 of a track file; of a folder, that of what ``sha256sum`` prints in it of its files by name."""
+    if not path.is_dir():
+        return file_sha256(path)
+    return hash_text("".join(f"{file_sha256(file)}  {file.relative_to(path)}\n" for file in partition_files(path)))
 
 
 def _to_batch(frames: Sequence[StoredFrame], schema: pa.Schema, class_names: pa.StringArray) -> pa.RecordBatch:
@@ -334,6 +375,12 @@ def _apart(joined: CountedFrame) -> CountedFrame:
         joined.observed_xyxy[confirmed],
         replace(dismissed, ended=tuple(track_id for track_id in tracks.ended if track_id in young)),
     )
+
+
+def _with_positions(tables: Iterable[pa.Table]) -> Iterator[tuple[int, StoredFrame]]:
+    """The frames of one stream, each with its place among those of all streams."""
+    for table in tables:
+        yield from zip(table["position"].filter(table["ended"].is_valid()).to_pylist(), _from_table(table), strict=True)
 
 
 def _column(table: pa.Table, name: str, dtype: type[np.generic]) -> np.ndarray:

@@ -5,14 +5,17 @@ The table in docs/errors.md is made of these cases: `VIDAN_WRITE_DOCS=1 pytest t
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from safetensors.numpy import save_file
 
 from vidan.detector import resolve_weights
 from vidan.pipeline.cli.main import main
+from vidan.pipeline.sinks.tracks import TrackStore
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "errors.md"
@@ -33,7 +37,10 @@ FOREIGN = re.compile(
     r"(?<=is no valid YAML: ).*?(?=; indent with spaces|$)"
     r"|(?<=is no valid outline: ).*(?= near )"
     r"|(?<=cannot be read \().*(?=\))"
-    r"|(?<=or cut off \().*(?=\))",
+    r"|(?<=or cut off \().*(?=\))"
+    r"|(?<=run.json is damaged: ).*"
+    r"|(?<=tracks.parquet: )Parquet.*"
+    r"|(?<=connection failed: ).*",
     re.MULTILINE,
 )
 
@@ -100,6 +107,35 @@ def hostile_checkpoint(folder: Path) -> None:
     with zipfile.ZipFile(folder / "evil.pt", "w") as archive:
         archive.writestr("evil/data.pkl", pickle.dumps({"model": Hostile(folder / "hacked")}, protocol=2))
         archive.writestr("evil/version", "3")
+
+
+def past_run(
+    change: Callable[[dict[str, Any]], object] = lambda record: None, tracks: bytes | None = None, config: str = ""
+) -> Callable[[Path], object]:
+    """The folder of a run of stream `gate`, whose run.json is changed."""
+
+    def arrange(folder: Path) -> None:
+        record: dict[str, Any] = {
+            "run": "1", "status": "complete", "replayed_from": None, "detector": {}, "inputs": {}, "streams": [],
+            "config_sha256": "0", "config": {"streams": [{"name": "gate", "rules": None}], "rules": {}},
+        }  # fmt: skip
+        change(record)
+        (folder / "past").mkdir()
+        (folder / "past" / "run.json").write_text(json.dumps(record))
+        if tracks is not None:
+            (folder / "past" / "tracks.parquet").write_bytes(tracks)
+        if config:
+            (folder / "run.yaml").write_text(config)
+
+    return arrange
+
+
+def track_file() -> bytes:
+    """Tracks without a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tracks.parquet"
+        TrackStore(path, ("person",)).close()
+        return path.read_bytes()
 
 
 GOOD = "streams: [{name: gate, source: clip.mp4}]\n"
@@ -236,6 +272,86 @@ CASES = [
     ),
     Case("a checkpoint that would run a program", hostile_checkpoint, "weights import FOLDER/evil.pt", 5, "system"),
     Case("an unknown name to pull", lambda _: None, "weights pull yolov9-x", 5, "yolov9-"),
+    Case("a replay of no run", lambda f: (f / "past").mkdir(), "replay FOLDER/past", 3, "no folder of a run"),
+    Case("a replay of nothing", lambda _: None, "replay FOLDER/past", 3, "is no folder"),
+    Case(
+        "a replay of a damaged run.json",
+        lambda f: (past_run()(f), (f / "past" / "run.json").write_text('{"run": ')),
+        "replay FOLDER/past",
+        3,
+        "is damaged",
+    ),
+    Case("a replay without track file", past_run(), "replay FOLDER/past", 3, "tracks.parquet"),
+    Case("a replay of a text named .parquet", past_run(tracks=b"hello"), "replay FOLDER/past", 3, "tracks.parquet"),
+    Case(
+        "a replay of a run without tracks",
+        past_run(lambda record: record["config"].update(output={"tracks": None})),
+        "replay FOLDER/past",
+        3,
+        "output.tracks: false",
+    ),
+    Case(
+        "a replay of a replay",
+        past_run(lambda record: record.update(replayed_from={"folder": "runs/a"})),
+        "replay FOLDER/past",
+        3,
+        "replay runs/a",
+    ),
+    Case(
+        "a replay with a stream that the run lacks",
+        past_run(
+            lambda record: record["streams"].append({"name": "gate"}),
+            track_file(),
+            "streams: [{name: gat, source: clip.mp4}]\n",
+        ),
+        "replay FOLDER/past --config FOLDER/run.yaml",
+        2,
+        "there is no stream gat",
+    ),
+    Case(
+        "a replay with a class that the tracks lack",
+        past_run(
+            tracks=track_file(), config=RULES + "  door: {type: line, points: [[0, 0], [1, 1]], classes: [persn]}\n"
+        ),
+        "replay FOLDER/past --config FOLDER/run.yaml",
+        2,
+        "did you mean 'person'",
+    ),
+    Case(
+        "a replay whose rules took values from the environment",
+        past_run(
+            lambda record: record["config"].update(rules={"door": {"type": "line", "classes": ["***"]}}), track_file()
+        ),
+        "replay FOLDER/past",
+        2,
+        "--config",
+    ),
+    Case("a difference to no run", past_run(), "diff FOLDER/past FOLDER/gone", 3, "is no folder"),
+    Case("a difference to a run without log", past_run(), "diff FOLDER/past FOLDER/past", 3, "events.jsonl"),
+    Case(
+        "a database that is none",
+        config(GOOD + "output: {database: {url: 'mysql://me:secret@here/a'}}\n"),
+        RUN,
+        2,
+        "'mysql://me:***@here/a'",
+    ),
+    Case(
+        "a database password with an @ in it",
+        config(GOOD + "output: {database: {url: 'postgresql://me:s@cret@here/a'}}\n"),
+        RUN,
+        2,
+        "write @ as %40",
+    ),
+    Case("a run for no database", past_run(), "db load FOLDER/past", 2, "VIDAN_DATABASE_URL"),
+    Case(
+        "a database server that is not there",
+        past_run(
+            lambda record: record.update(started="2026-05-01T08:00:00Z", ended=None, vidan="0.1.0", semantics="1")
+        ),
+        "db load FOLDER/past --url postgresql://me:secret@127.0.0.1:1/a",
+        4,
+        "postgresql://me:***@127.0.0.1:1/a",
+    ),
     Case(
         "a recipe with a misspelt key",
         lambda f: (f / "r.yaml").write_text("data: d.yaml\nepoch: 3\n"),

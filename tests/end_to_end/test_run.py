@@ -90,7 +90,7 @@ def test_a_run_never_writes_over_an_earlier_one(config: MakeConfig, clip: MakeCl
 
 
 def test_what_is_switched_off_is_not_written(config: MakeConfig, clip: MakeClip) -> None:
-    text = "output: {folder: runs, video: false, tracks: false, report: false}\n"
+    text = "output: {folder: runs, video: false, tracks: false, report: false, database: false}\n"
     outcome = _run(config(clip(10), text=text))
     names = {path.name for path in outcome.folder.path.iterdir()}
     assert names == {"counts.csv", "events.jsonl", "near_misses.jsonl", "run.json"}

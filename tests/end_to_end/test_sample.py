@@ -21,6 +21,7 @@ from vidan.detector import resolve_weights
 from vidan.detector.data.labels import read_mot_video
 from vidan.detector.evaluate import evaluate_detector
 from vidan.detector.yolo import load_detector
+from vidan.pipeline.replay import replay_run
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.sinks.tracks import read_tracks
 from vidan.trackers.evaluate import evaluate_tracks
@@ -78,6 +79,13 @@ def test_crossings_are_those_of_the_true_trajectories(run: Path) -> None:
 def test_the_event_log_is_the_same_to_the_byte_whatever_the_batch(run: Path, tmp_path: Path, batch: int) -> None:
     again = run_sample(tmp_path / "run", "--batch", str(batch))
     assert (again / "events.jsonl").read_bytes() == (run / "events.jsonl").read_bytes()
+
+
+def test_replaying_the_sample_gives_its_log_to_the_byte(run: Path, tmp_path: Path) -> None:
+    again = replay_run(run, output=tmp_path / "again").folder
+    for name in ("events.jsonl", "near_misses.jsonl", "counts.csv", "occupancy.csv"):
+        assert (again.path / name).read_bytes() == (run / name).read_bytes(), name
+    assert len(list(read_events(again.events))) > 50
 
 
 def true_paths() -> Iterator[NDArray[np.float64]]:

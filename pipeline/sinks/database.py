@@ -1,0 +1,141 @@
+"""Database: runs and their events in SQLite or PostgreSQL, through SQLAlchemy. What is there already stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from vidan.pipeline.errors import SinkError
+from vidan.pipeline.masking import MASK, mask_url_password
+from vidan.pipeline.sinks.database_tables import EVENTS, RUNS, event_row, migrate, run_row
+
+_POSTGRESQL_OPTIONS = {  # a server that is gone without a word is noticed within seconds
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds
+    "application_name": "vidan",
+}
+_SQLITE_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000", "foreign_keys = ON")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+class Database:
+    """One database. Nothing is opened before the first call; tables are made, or brought up to date, with it.
+
+    Every call is one transaction. After an error, be it that the server went away, the next call begins anew.
+
+    Args:
+        url: ``postgresql://...`` or ``sqlite:///...``, as configs have it.
+
+    Raises:
+        SinkError: If the URL cannot be understood, or the driver of PostgreSQL is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.shown = mask_url_password(url)
+        try:
+            parsed = make_url(url)
+            self._password = str(parsed.password or "")
+            if parsed.get_backend_name() == "sqlite":
+                self._insert = sqlite.insert
+                self._engine = create_engine(parsed)
+                event.listen(self._engine, "connect", _prepare_sqlite)
+                event.listen(self._engine, "begin", _begin_sqlite)
+            else:
+                self._insert = postgresql.insert
+                parsed = parsed.set(drivername="postgresql+psycopg")
+                self._engine = create_engine(parsed, connect_args=_POSTGRESQL_OPTIONS)
+        except ImportError as error:
+            raise SinkError(
+                f"the database {self.shown} needs a driver that is not installed: pip install 'vidan[postgres]'"
+            ) from error
+        except (SQLAlchemyError, ValueError) as error:
+            raise SinkError(f"the URL of the database {self.shown} cannot be understood") from error
+        self._is_migrated = False
+
+    def put_run(self, record: Mapping[str, Any], folder: Path) -> None:
+        """Adds a run, or brings its row up to date.
+
+        Args:
+            record: As it stands in its run.json.
+            folder: Of the run.
+
+        Raises:
+            SinkError: If the database cannot be reached or refuses.
+        """
+        row = run_row(dict(record), str(folder))
+        with self._begin() as connection:
+            statement = self._insert(RUNS).values(row)
+            connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
+
+    def add_events(self, run: str, first_number: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds events of a run that is there; those whose ids it has already are left out.
+
+        Args:
+            run: Its id.
+            first_number: Place of the first of them in the log, from 1.
+            records: Lines of the log, one after another.
+
+        Raises:
+            SinkError: If the database cannot be reached or refuses.
+        """
+        rows = [event_row(dict(record), run, number) for number, record in enumerate(records, first_number)]
+        with self._begin() as connection:
+            connection.execute(self._insert(EVENTS).on_conflict_do_nothing(index_elements=["run", "id"]), rows)
+
+    def count_events(self, run: str) -> int:
+        """How many events of a run are there.
+
+        Raises:
+            SinkError: If the database cannot be reached or refuses.
+        """
+        with self._begin() as connection:
+            query = select(func.count()).select_from(EVENTS).where(EVENTS.c.run == run)
+            return connection.execute(query).scalar_one()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                if not self._is_migrated:
+                    migrate(connection)
+                yield connection
+                self._is_migrated = True
+        except SQLAlchemyError as error:
+            raise SinkError(f"cannot write to the database {self.shown}: {self._reason(error)}") from error
+        except SinkError as error:
+            raise SinkError(f"cannot write to the database {self.shown}: {error}") from error
+
+    def _reason(self, error: SQLAlchemyError) -> str:
+        """What the driver says, in one line: without the statement and its values, without the password."""
+        told = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+        if self._password:
+            told = told.replace(self._password, MASK)
+        return mask_url_password(next(filter(None, map(str.strip, told.splitlines())), type(error).__name__))
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """WAL, so that others can read while a run writes. Transactions are begun here, not by the driver."""
+    connection.isolation_level = None  # the driver would begin too late: after CREATE TABLE
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
