@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vidan.pipeline.events import Event, EventKind, format_utc
 from vidan.pipeline.frame import FrameResult, Stamp
+from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
 Colour = tuple[int, int, int]
@@ -26,6 +27,7 @@ WHITE: Colour = (255, 255, 255)
 INK: Colour = (18, 20, 24)
 LINE_COLOUR: Colour = (255, 196, 0)
 ZONE_COLOUR: Colour = (0, 190, 220)
+SPEED_COLOUR: Colour = (150, 220, 90)
 ALERT_COLOUR: Colour = (255, 64, 48)
 FLASH_SECONDS = 0.5  # a shape lights up this long after its event
 ZONE_OPACITY = 0.18
@@ -42,12 +44,13 @@ class LineShape:
     Attributes:
         name: Of the rule.
         points: Two or more (x, y) in pixels, in the order of the config.
-        directions: Display names of `in` (from the right hand to the left of someone walking along) and `out`.
+        directions: Display names of those that count: of `in` (from the right hand to the left of someone walking
+            along) and `out`.
     """
 
     name: str
     points: tuple[Point, ...]
-    directions: tuple[str, str]
+    directions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,21 @@ class ZoneShape:
     holes: tuple[tuple[Point, ...], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class QueueShape:
+    """A queue as it is drawn.
+
+    Attributes:
+        name: Of the rule.
+        polygon: Outer ring of the area in which they wait, three or more (x, y) in pixels.
+        line: Points of the line behind which they are served; none where that is the line of another rule.
+    """
+
+    name: str
+    polygon: tuple[Point, ...]
+    line: tuple[Point, ...] = ()
+
+
 class Annotator:
     """Remembers trails, counts and who is inside, and paints them; one instance per stream.
 
@@ -73,6 +91,8 @@ class Annotator:
         width: Of the pictures, in pixels.
         lines: Counting lines of this stream.
         zones: Zones of this stream.
+        queues: Queues of this stream.
+        speeds: Areas of this stream where speed is measured; it is written at the boxes.
         class_names: Of the detector.
         trail_seconds: How long a trail is; 0 draws none.
     """
@@ -85,16 +105,22 @@ class Annotator:
         class_names: Sequence[str],
         lines: Sequence[LineShape] = (),
         zones: Sequence[ZoneShape] = (),
+        queues: Sequence[QueueShape] = (),
+        speeds: Sequence[SpeedShape] = (),
         trail_seconds: float = 2.0,
     ) -> None:
         self._brush = _Brush(height, width)
         self._class_names = class_names
         self._lines = lines
-        self._zones = [_ZoneTint(zone, height, width) for zone in zones]
+        self._queues = queues
+        waiting_areas = [ZoneShape(queue.name, (queue.polygon,)) for queue in queues]
+        self._zones = [_ZoneTint(zone, height, width) for zone in (*zones, *waiting_areas)]
+        self._speeds = [SpeedLabels(shape) for shape in speeds]
         self._trail_seconds = trail_seconds
         self._trails: defaultdict[int, deque[tuple[float, Point]]] = defaultdict(deque)
         self._crossings: Counter[tuple[str, str]] = Counter()
         self._inside: defaultdict[str, set[int | None]] = defaultdict(set)
+        self._waiting = {queue.name: 0 for queue in queues}
         self._flash_until: dict[str, float] = {}
 
     def paint(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
@@ -107,11 +133,18 @@ class Annotator:
         for event in result.events:
             self._count(event, now)
         self._remember_trails(result, now)
+        for labels in self._speeds:
+            for counted in result.counted:
+                labels.watch(counted)
+            area = np.array(labels.shape.area.exterior.coords[:-1])
+            self._brush.ring(picture, [area], self._colour_of(labels.shape.name, SPEED_COLOUR, now))
         for zone in self._zones:
             zone.tint(picture)
             self._brush.ring(picture, zone.outlines, self._colour_of(zone.shape.name, ZONE_COLOUR, now))
         for line in self._lines:
             self._draw_line(picture, line, self._colour_of(line.name, LINE_COLOUR, now))
+        for queue in self._queues:
+            self._brush.path(picture, queue.line, ZONE_COLOUR, self._brush.stroke + 1)
         confirmed = result.tracks[result.tracks.confirmed]
         self._draw_trails(picture, confirmed)
         self._draw_boxes(picture, confirmed)
@@ -127,6 +160,8 @@ class Annotator:
             self._inside[event.rule].add(event.track_id)
         elif event.kind in _DEPARTURES:
             self._inside[event.rule].discard(event.track_id)
+        elif event.kind is EventKind.QUEUE_CHANGED:
+            self._waiting[event.rule] = int(event.details["length"])
 
     def _remember_trails(self, result: FrameResult, now: float) -> None:
         for counted in result.counted:
@@ -168,7 +203,9 @@ class Annotator:
             left, top, right, bottom = box
             corners = ((left, top), (right, top), (right, bottom), (left, bottom))
             self._brush.ring(picture, [np.array(corners)], colour)
-            self._brush.text(picture, f"{track_id} {self._class_names[class_id]}", (left, top), colour, above=True)
+            speeds = [speed for labels in self._speeds if (speed := labels.of(track_id)) is not None]
+            text = " ".join([str(track_id), self._class_names[class_id], *speeds])
+            self._brush.text(picture, text, (left, top), colour, above=True)
 
     def _draw_names(self, picture: NDArray[np.uint8], now: float) -> None:
         for line in self._lines:
@@ -176,15 +213,23 @@ class Annotator:
             self._brush.text(picture, line.name, line.points[0], colour)
         for zone in self._zones:
             name = zone.shape.name
-            label = f"{name}: {len(self._inside[name])}"
+            label = f"{name}: {self._number_in(name)}"
             self._brush.text(picture, label, zone.label_at, self._colour_of(name, ZONE_COLOUR, now))
+        for shape in (labels.shape for labels in self._speeds):
+            corner = min(shape.area.exterior.coords, key=lambda point: (point[1], point[0]))
+            self._brush.text(picture, shape.name, corner[:2], self._colour_of(shape.name, SPEED_COLOUR, now))
+
+    def _number_in(self, name: str) -> int:
+        """How many are inside a zone, or wait in a queue."""
+        return self._waiting[name] if name in self._waiting else len(self._inside[name])
 
     def _draw_panel(self, picture: NDArray[np.uint8]) -> None:
         rows = [
             [line.name, *(f"{way} {self._crossings[line.name, way]}" for way in line.directions)]
             for line in self._lines
         ]
-        rows += [[zone.shape.name, f"{len(self._inside[zone.shape.name])} inside"] for zone in self._zones]
+        for name in (zone.shape.name for zone in self._zones):
+            rows.append([name, f"{self._number_in(name)} {'waiting' if name in self._waiting else 'inside'}"])
         if rows:
             self._brush.table(picture, rows)
 

@@ -15,10 +15,13 @@ from vidan.detector import WeightsError, file_sha256
 from vidan.pipeline.build import (
     annotator_maker,
     build_detector,
+    build_heatmaps,
     build_source,
     describe_rules,
     find_weights,
+    heatmap_names,
     lane_maker,
+    rules_without_clock,
     warn_of_unseen_rules,
 )
 from vidan.pipeline.config.load import Loaded, load_config
@@ -29,6 +32,7 @@ from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file
 from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
+from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
 from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import JsonlSink, read_events
@@ -155,6 +159,8 @@ def open_streams(config: RunConfig) -> list[Stream]:
         except SourceError as error:
             problems.append(f"stream {wanted.name}: {error}")
         else:
+            if source.start_time is None:
+                problems += [f"stream {wanted.name}: {problem}" for problem in rules_without_clock(config, wanted.name)]
             source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
             named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
             streams.append(Stream(source, StreamRecord(wanted.name, mask_url_password(named), source.health)))
@@ -206,6 +212,7 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
 def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
     output = config.output
     sinks: list[Sink] = [JsonlSink(folder.events), JsonlSink(folder.near_misses, attrgetter("near_misses"))]
+    sinks += build_heatmaps(config, class_names, folder)
     if output.tracks:
         sinks.append(TrackStore(folder.tracks, class_names))
     if output.video is not None:
@@ -225,11 +232,17 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
 def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
     """Names of the files that the run will write, the most telling first."""
     output = config.output
+    types = {rule.type for rule in config.rules.values()}
+    numbers = [folder.heatmap(stream, name) for (stream, _), name in heatmap_names(config).items()]
+    heatmaps = [path.with_suffix(suffix) for path in numbers for suffix in (".png", ".npz")]
     planned = {
         **({folder.video(stream.name): output.video is not None for stream in config.streams}),
         folder.report: output.report,
         folder.counts: True,
-        folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
+        folder.occupancy: "zone" in types,
+        folder.flows: "flow" in types,
+        folder.queue: "queue" in types,
+        **dict.fromkeys(heatmaps, True),
         folder.events: True,
         folder.near_misses: True,
         folder.tracks: output.tracks,
@@ -265,6 +278,10 @@ def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, 
     write_counts_csv(folder.counts, summary)
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)
+    if folder.flows.name in manifest.outputs:
+        write_flows_csv(folder.flows, summary.flows)
+    if folder.queue.name in manifest.outputs:
+        write_queue_csv(folder.queue, summary.queues)
     if config.output.report:
         write_report(folder.report, summary, events, manifest.to_record(), title=loaded.path.stem)
     return summary

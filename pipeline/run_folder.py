@@ -67,6 +67,14 @@ class RunFolder:
         return self.path / "occupancy.csv"
 
     @property
+    def flows(self) -> Path:
+        return self.path / "flows.csv"
+
+    @property
+    def queue(self) -> Path:
+        return self.path / "queue.csv"
+
+    @property
     def tracks(self) -> Path:
         return self.path / "tracks.parquet"
 
@@ -76,6 +84,10 @@ class RunFolder:
 
     def video(self, stream: str) -> Path:
         return self.path / f"{stream}.mp4"
+
+    def heatmap(self, stream: str, rule: str | None) -> Path:
+        """The numbers of a heatmap; its picture lies beside. The rule is named where a stream has several."""
+        return self.path / f"heatmap-{stream}{'' if rule is None else f'-{rule}'}.npz"
 
 
 def _claim(path: Path) -> bool:

@@ -7,15 +7,18 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
 from vidan.pipeline import annotate
-from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape, in_arrow, track_colour
+from vidan.pipeline.annotate import Annotator, LineShape, QueueShape, ZoneShape, in_arrow, track_colour
+from vidan.pipeline.calibration import Calibration
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
 GATE = LineShape("gate", ((10.0, 100.0), (190.0, 100.0)), ("north", "south"))
@@ -175,3 +178,24 @@ def test_text_is_legible_at_320_pixels_and_at_4k() -> None:
         Annotator(height, width, class_names=()).paint(picture, result_at(0.0, None, (), height, width))
         _, _, _, box_height = cv2.boundingRect((picture != 90).any(axis=2).astype(np.uint8))
         assert least < box_height < most * 2
+
+
+def test_speed_is_written_at_the_box_and_forgotten_outside() -> None:
+    area = shapely.box(0, 0, 150, 150)
+    shape = SpeedShape("road", area, Calibration.from_length((0, 0), (10, 0), 1.0), 1.0, "m/s", "bottom_center")
+    labels = SpeedLabels(shape)
+    for index in range(15):
+        tracks = tracks_at((7, 5.0 + 4 * index, 40.0, 15.0 + 4 * index, 80.0))
+        labels.watch(result_at(index / 10, tracks).counted[0])
+        assert (labels.of(7) is None) == (index < 10)
+    assert labels.of(7) == "4.0 m/s"
+    labels.watch(result_at(1.5, tracks_at((7, 160.0, 40.0, 170.0, 80.0))).counted[0])
+    assert labels.of(7) is None
+
+
+def test_a_queue_shows_how_many_wait() -> None:
+    shape = QueueShape("till", ((40.0, 20.0), (160.0, 20.0), (160.0, 120.0)), ((160.0, 20.0), (160.0, 120.0)))
+    annotator = Annotator(150, 200, class_names=["person"], queues=[shape])
+    changed = Event("0" * 16, EventKind.QUEUE_CHANGED, "door", "till", None, None, 0.0, None, 0, details={"length": 3})
+    painted(annotator, result_at(0.0, events=(changed,)))
+    assert annotator._number_in("till") == 3
