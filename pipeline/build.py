@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import shapely
 
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
-from vidan.pipeline.annotate import Annotator, LineShape, QueueShape, ZoneShape
+from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
 from vidan.pipeline.config.schema import (
     DetectorConfig,
@@ -23,6 +25,7 @@ from vidan.pipeline.config.schema import (
     VideoSourceConfig,
     ZoneConfig,
 )
+from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
@@ -32,6 +35,7 @@ from vidan.pipeline.sinks.heatmap import HeatmapSink
 from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.sources.video import VideoSource
 from vidan.pipeline.speed_labels import SpeedShape
+from vidan.pipeline.stills import StillPainter
 from vidan.pipeline.telemetry import StageTimes
 from vidan.trackers import ByteTracker, FixedLagSmoother, Tracker
 
@@ -103,29 +107,15 @@ def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) 
     """A function that gives the painter of a stream for the (height, width) of its pictures."""
 
     def make_annotator(height: int, width: int) -> Annotator:
-        builder = RuleBuilder(config, class_names, stream, width, height)
-        lines: list[LineShape] = []
-        zones: list[ZoneShape] = []
-        queues: list[QueueShape] = []
-        speeds: list[SpeedShape] = []
-        for name, rule in builder.watching.items():
-            match rule:
-                case LineConfig():
-                    lines.append(LineShape(name, rule.points, _directions(rule)))
-                case ZoneConfig():
-                    zones.append(ZoneShape(name, rule.parts, rule.holes))
-                case QueueConfig():
-                    queues.append(QueueShape(name, rule.polygon, rule.points or ()))
-                case SpeedConfig():
-                    speeds.append(builder.speed_shape(name, rule))
+        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
         return Annotator(
             height,
             width,
             class_names=class_names,
-            lines=lines,
-            zones=zones,
-            queues=queues,
-            speeds=speeds,
+            lines=shapes.lines,
+            zones=shapes.zones,
+            queues=shapes.queues,
+            speeds=shapes.speeds,
             trail_seconds=config.output.video.trail_seconds if config.output.video else 0.0,
         )
 
@@ -156,6 +146,30 @@ def heatmap_names(config: RunConfig) -> dict[tuple[str, str], str | None]:
         rules = [name for name, rule in rules_of(config, stream.name).items() if isinstance(rule, HeatmapConfig)]
         names |= {(stream.name, rule): rule if len(rules) > 1 else None for rule in rules}
     return names
+
+
+def evidence_painters(config: RunConfig, class_names: Sequence[str]) -> dict[str, Callable[[int, int], StillPainter]]:
+    """By stream, a function that gives the painter of its evidence for the (height, width) of its pictures."""
+
+    def make_painter(stream: str, height: int, width: int) -> StillPainter:
+        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
+        areas = [(queue.name, queue.polygon) for queue in shapes.queues]
+        areas += [(speed.name, tuple((x, y) for x, y in speed.area.exterior.coords[:-1])) for speed in shapes.speeds]
+        zones = [*shapes.zones, *(ZoneShape(name, (ring,)) for name, ring in areas)]
+        return StillPainter(height, width, lines=shapes.lines, zones=zones)
+
+    return {stream.name: partial(make_painter, stream.name) for stream in config.streams}
+
+
+def late_seconds(config: RunConfig) -> float:
+    """How long after it happened an event may be committed: what the tracker and the rules wait for, added up."""
+    tracker = config.tracker
+    waits = [0.0]
+    for rule in config.rules.values():
+        if isinstance(rule, LineConfig | ZoneConfig | QueueConfig):
+            bridge = rule.bridge.seconds if isinstance(rule, LineConfig) and rule.bridge else 0.0
+            waits.append(rule.settle + bridge)
+    return tracker.smooth_seconds + tracker.lost_after_seconds + max(waits) + 1.0  # until a track is confirmed
 
 
 def describe_rules(config: RunConfig, class_names: Sequence[str]) -> list[RuleInfo]:
@@ -206,6 +220,31 @@ def _directions(line: LineConfig) -> tuple[str, ...]:
     """Display names of the directions that a line counts."""
     names = {"in": line.directions.in_name, "out": line.directions.out_name}
     return tuple(names.values()) if line.count == "both" else (names[line.count],)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """What is drawn of a stream's rules."""
+
+    lines: list[LineShape] = field(default_factory=list)
+    zones: list[ZoneShape] = field(default_factory=list)
+    queues: list[QueueShape] = field(default_factory=list)
+    speeds: list[SpeedShape] = field(default_factory=list)
+
+
+def _shapes_of(builder: RuleBuilder) -> _Shapes:
+    shapes = _Shapes()
+    for name, rule in builder.watching.items():
+        match rule:
+            case LineConfig():
+                shapes.lines.append(LineShape(name, rule.points, _directions(rule)))
+            case ZoneConfig():
+                shapes.zones.append(ZoneShape(name, rule.parts, rule.holes))
+            case QueueConfig():
+                shapes.queues.append(QueueShape(name, rule.polygon, rule.points or ()))
+            case SpeedConfig():
+                shapes.speeds.append(builder.speed_shape(name, rule))
+    return shapes
 
 
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:

@@ -59,6 +59,10 @@ class Frame:
         """(height, width, 3) uint8 RGB, converted at the first call; do not write into it."""
         return self._to_rgb()
 
+    def unconverted(self) -> Frame:
+        """The same frame for whoever keeps it a while: without the RGB picture that was converted for others."""
+        return Frame(self.stamp, self.height, self.width, self._to_rgb)
+
     def resized(self, height: int, width: int) -> NDArray[np.uint8]:
         """The whole picture as (height, width, 3) uint8 RGB, bilinear.
 

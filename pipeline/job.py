@@ -18,9 +18,11 @@ from vidan.pipeline.build import (
     build_heatmaps,
     build_source,
     describe_rules,
+    evidence_painters,
     find_weights,
     heatmap_names,
     lane_maker,
+    late_seconds,
     rules_without_clock,
     warn_of_unseen_rules,
 )
@@ -35,7 +37,9 @@ from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
 from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.evidence import EvidenceSink
 from vidan.pipeline.sinks.files import JsonlSink, read_events
+from vidan.pipeline.sinks.scene import SceneSink
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.pipeline.sources.images import ImageFolderSource
@@ -226,6 +230,21 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
             )
             for stream in config.streams
         ]
+    if output.report:
+        sinks.append(SceneSink(folder.scene))
+    if output.evidence is not None:
+        evidence = output.evidence
+        sinks.append(
+            EvidenceSink(
+                folder.evidence,
+                painters=evidence_painters(config, class_names),
+                rules=evidence.rules,
+                limit=evidence.limit,
+                late_seconds=late_seconds(config),
+                stills=evidence.stills,
+                clip_seconds=evidence.clips and evidence.clips.seconds,
+            )
+        )
     return sinks
 
 
@@ -246,13 +265,15 @@ def _planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
         folder.events: True,
         folder.near_misses: True,
         folder.tracks: output.tracks,
+        folder.evidence: output.evidence is not None,
+        **({folder.scene(stream.name): output.report for stream in config.streams}),
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]
 
 
 def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]:
     for sink in sinks:
-        if isinstance(sink, AnnotatedVideoSink):
+        if isinstance(sink, AnnotatedVideoSink | EvidenceSink):
             for stage, seconds in sink.stage_seconds.items():
                 times.add(stage, seconds)
     return dict(times.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -11,6 +12,7 @@ from pathlib import Path
 from vidan.pipeline.errors import SinkError
 
 MANIFEST = "run.json"
+EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,13 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def evidence(self) -> Path:
+        return self.path / EVIDENCE
+
+    def scene(self, stream: str) -> Path:
+        return self.path / f"scene-{stream}.jpg"
+
     def video(self, stream: str) -> Path:
         return self.path / f"{stream}.mp4"
 
@@ -120,6 +129,18 @@ def _remove_run(path: Path) -> None:
             return
         raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
     for name in (*outputs, MANIFEST):
+        if name == EVIDENCE:
+            _remove_evidence(path / name)
+            continue
         if Path(name).name == name:
             for leftover in ("", ".partial", ".tmp"):  # what a killed run leaves beside
                 (path / f"{name}{leftover}").unlink(missing_ok=True)
+
+
+def _remove_evidence(folder: Path) -> None:
+    """Removes pictures and clips that are named after events, and the folder if nothing else lies there."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if re.fullmatch(r"[0-9a-f]{16}\.(jpg|mp4)(\.partial)?", file.name):
+            file.unlink()
+    with suppress(OSError):
+        folder.rmdir()

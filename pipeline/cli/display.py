@@ -32,8 +32,10 @@ _KINDS = {
     "events.jsonl": "events",
     "near_misses.jsonl": "near misses",
     "tracks.parquet": "tracks",
+    "evidence": "evidence",
     "run.json": "manifest",
 }
+_KINDS_BY_ENDING = {".mp4": "annotated video", ".jpg": "scene", ".npz": "heatmap", ".png": "heatmap"}
 _WIDTH_OF_FILES = 200  # columns, where the output goes to a file or a pipe
 
 
@@ -175,7 +177,7 @@ def _files(outcome: Outcome) -> Iterator[str]:
 
 
 def _kind_of(name: str) -> str:
-    return _KINDS.get(name) or ("heatmap" if name.endswith((".npz", ".png")) else "annotated video")
+    return _KINDS.get(name) or _KINDS_BY_ENDING[Path(name).suffix]
 
 
 def _shortest(path: Path) -> str:

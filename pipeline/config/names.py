@@ -37,6 +37,10 @@ def _check_streams(document: Document) -> Iterator[Problem]:
         for at, rule in _names(stream, "rules", ("streams", index)):
             if rule not in rules:
                 yield _unknown(document, at, "rule", rule, rules)
+    evidence = _mapping(_mapping(document.data.get("output")).get("evidence"))
+    for at, rule in _names(evidence, "rules", ("output", "evidence")):
+        if rule not in rules:
+            yield _unknown(document, at, "rule", rule, rules)
 
 
 def _check_rules(document: Document) -> Iterator[Problem]:

@@ -568,6 +568,32 @@ def _off_or_settings(value: Any) -> Any:
     raise ValueError("should be true, false or a mapping of settings")
 
 
+class ClipsConfig(Model):
+    """A short video of each event."""
+
+    seconds: PositiveSeconds = 3.0
+    """Seconds before and after the event."""
+
+
+class EvidenceConfig(Model):
+    """What shows that an event happened: `evidence/EVENT.jpg`, and `evidence/EVENT.mp4` if asked."""
+
+    stills: Switch = True
+    """Whether a picture of each event is written: box, way so far, line or zone, time."""
+
+    clips: Annotated[
+        ClipsConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | ClipsConfig | None),
+    ] = None
+    """Settings of a short video of each event, or false for none."""
+
+    limit: Annotated[Whole, Field(ge=1)] = 1000
+    """Events with evidence, at most: first those not plainly `seen`, then a sample of the others drawn by event id."""
+
+    rules: UniqueLabels | None = None
+    """Only events of these rules; null means of all."""
+
+
 class OutputConfig(Model):
     """What a run writes, and where."""
 
@@ -584,6 +610,12 @@ class OutputConfig(Model):
         BeforeValidator(_off_or_settings, json_schema_input_type=bool | VideoOutputConfig | None),
     ] = Field(default_factory=VideoOutputConfig)
     """Settings of the annotated video, or false for none."""
+
+    evidence: Annotated[
+        EvidenceConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | EvidenceConfig | None),
+    ] = Field(default_factory=EvidenceConfig)
+    """Settings of pictures and clips that show the events, or false for none."""
 
     tracks: Switch = True
     """Whether tracks.parquet is written, from which changed rules can be counted again."""
