@@ -35,6 +35,7 @@ from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
+from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
 from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.evidence import EvidenceSink
@@ -289,13 +290,10 @@ def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, 
         )
         for record in manifest.streams
     ]
-    summary = summarize(
-        events,
-        describe_rules(config, class_names),
-        spans,
-        config.output.interval_seconds,
-        near_misses=read_events(folder.near_misses),
-    )
+    near_misses = list(read_events(folder.near_misses))
+    rules = describe_rules(config, class_names)
+    manifest.rules = [rule_to_record(rule) for rule in rules]
+    summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
     write_counts_csv(folder.counts, summary)
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)
@@ -304,5 +302,5 @@ def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, 
     if folder.queue.name in manifest.outputs:
         write_queue_csv(folder.queue, summary.queues)
     if config.output.report:
-        write_report(folder.report, summary, events, manifest.to_record(), title=loaded.path.stem)
+        write_report(folder.report, RecordedRun(folder, manifest.to_record(), summary, events, near_misses))
     return summary

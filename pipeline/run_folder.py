@@ -88,6 +88,10 @@ class RunFolder:
     def evidence(self) -> Path:
         return self.path / EVIDENCE
 
+    @property
+    def workbook(self) -> Path:
+        return self.path / "report.xlsx"
+
     def scene(self, stream: str) -> Path:
         return self.path / f"scene-{stream}.jpg"
 

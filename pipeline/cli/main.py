@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import run, train, weights
+from vidan.pipeline.cli import report, run, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.masking import mask_url_password
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--verbose", action="store_true", help="say more: what libraries log, tracebacks of errors")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
+    report.add_commands(commands, common)
     train.add_commands(commands, common)
     weights.add_commands(commands, common)
     return parser
