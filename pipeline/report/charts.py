@@ -263,7 +263,7 @@ class TimeAxis:
         step = next((step for step in ROUND_SECONDS if step >= wanted), math.ceil(wanted / 86400) * 86400)
         offset = start if start_utc is None else (start_utc - _EPOCH).total_seconds()
         first = math.ceil(offset / step - 1e-9) * step
-        count = int((offset + self._length - first) / step + 1e-9) + 1
+        count = math.floor((offset + self._length - first) / step + 1e-9) + 1
         return tuple(
             (
                 (first + i * step - offset) / self._length * CHART_WIDTH,

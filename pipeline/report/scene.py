@@ -21,6 +21,7 @@ from vidan.pipeline.errors import PipelineError
 from vidan.pipeline.run_folder import RunFolder
 
 MOST_WAYS = 400  # of a stream in one picture: more cannot be told apart
+_PARTITIONS = ds.partitioning(pa.schema([("source", pa.string()), ("day", pa.string())]), flavor="hive")
 _DATA = "data:image/{};base64,"
 
 
@@ -128,7 +129,7 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
     if not path.exists():
         return {}
     try:
-        tracks = ds.dataset(path, format="parquet")
+        tracks = ds.dataset(path, format="parquet", partitioning=_PARTITIONS)
         ids = _track_ids(tracks)
         chosen = {
             stream: set(np.sort(own)[np.unique(np.linspace(0, len(own) - 1, MOST_WAYS).astype(int))].tolist())
@@ -148,7 +149,7 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
 
 def _track_ids(tracks: ds.Dataset) -> dict[str, NDArray[np.int64]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
-    for batch in tracks.to_batches(columns=["source", "track"], filter=ds.field("track").is_valid()):
+    for batch in tracks.to_batches(columns=["source", "track"], filter=ds.field("confirmed")):
         for stream in pc.unique(batch["source"]).to_pylist():
             own = batch.filter(pc.equal(batch["source"], stream))["track"]
             found[stream].update(pc.unique(own).to_pylist())
