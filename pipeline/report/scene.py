@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from vidan.pipeline.run_folder import RunFolder
 
 MOST_WAYS = 400  # of a stream in one picture: more cannot be told apart
 _PARTITIONS = ds.partitioning(pa.schema([("source", pa.string()), ("day", pa.string())]), flavor="hive")
-_DATA = "data:image/{};base64,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,27 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """Seconds per place.
+
+    Attributes:
+        stream: Name of the stream.
+        rule: Name of the rule.
+        picture: One pixel per cell, as a data URI.
+        width: Of what the cells cover, in pixels of the scene; the last column may reach out of it.
+        height: Of what the cells cover, in pixels of the scene.
+        most_seconds: In one cell.
+    """
+
+    stream: str
+    rule: str
+    picture: str
+    width: float
+    height: float
+    most_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """What is drawn of one stream, in pixels of its pictures.
 
@@ -54,8 +75,7 @@ class Scene:
         outlines: Of its rules.
         ways: (d attribute of a path, hue in degrees) per track.
         tracks: How many tracks there were, shown or not.
-        heatmap: Seconds per place as a data URI of a picture that covers the scene, or None.
-        most_seconds: That the strongest colour of the heatmap stands for.
+        heatmaps: Where time was spent, one per heatmap of the stream.
     """
 
     stream: str
@@ -65,14 +85,14 @@ class Scene:
     outlines: tuple[Outline, ...]
     ways: tuple[tuple[str, int], ...]
     tracks: int
-    heatmap: str | None = None
-    most_seconds: float = 0.0
+    heatmaps: tuple[Heat, ...] = ()
 
 
 def scenes_of(folder: RunFolder, manifest: Mapping[str, Any]) -> list[Scene]:
     """The scenes of all streams that had a picture."""
     sizes = {stream["name"]: (stream["width"], stream["height"]) for stream in manifest["streams"] if stream["width"]}
     ways = _ways(folder.tracks, sizes)
+    heats = [_heat(path) for path in sorted(folder.path.glob("heatmap-*.npz"))]
     scenes = []
     for stream, (width, height) in sizes.items():
         picture = folder.scene(stream)
@@ -82,28 +102,41 @@ def scenes_of(folder: RunFolder, manifest: Mapping[str, Any]) -> list[Scene]:
                 stream,
                 width,
                 height,
-                _DATA.format("jpeg") + base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
+                _data_uri("jpeg", picture.read_bytes()) if picture.is_file() else None,
                 tuple(_outlines(manifest["config"], stream, width, height)),
                 own_ways,
                 tracks,
+                tuple(heat for heat in heats if heat.stream == stream),
             )
         )
     return scenes
 
 
-def heat_picture(seconds: NDArray[np.floating]) -> str:
-    """A grid of seconds as a translucent picture, a data URI: one pixel per cell, clear where nobody was.
+def _heat(path: Path) -> Heat:
+    """A heatmap of the run, translucent: clear where nobody was.
 
     The colours grow with the square root: a doorway where people wait should not hide the ways to it.
 
-    Args:
-        seconds: (rows, columns), not negative.
+    Raises:
+        PipelineError: If the file is damaged.
     """
-    share = np.sqrt(seconds / max(float(seconds.max()), 1e-9))
+    try:
+        with np.load(path) as fields:
+            seconds, cell = fields["seconds"], float(fields["cell"])
+            stream, rule = str(fields["stream"]), str(fields["rule"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise PipelineError(f"cannot read the heatmap {path}: {error}") from error
+    most = float(seconds.max())
+    share = np.sqrt(seconds / (most or 1.0))
     colours = cv2.applyColorMap(np.round(share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     alpha = np.round(np.where(seconds > 0, 60 + 170 * share, 0)).astype(np.uint8)
     _, png = cv2.imencode(".png", np.dstack([colours, alpha]))
-    return _DATA.format("png") + base64.b64encode(png.tobytes()).decode()
+    rows, columns = seconds.shape
+    return Heat(stream, rule, _data_uri("png", png.tobytes()), columns * cell, rows * cell, most)
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _outlines(config: Mapping[str, Any], stream: str, width: int, height: int) -> Iterator[Outline]:

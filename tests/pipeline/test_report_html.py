@@ -273,12 +273,16 @@ def test_the_ways_of_the_tracks_are_drawn_over_the_scene(tmp_path: Path) -> None
     }
     pq.write_table(pa.table(columns), run.folder.tracks)
     Image.new("RGB", (200, 100)).save(run.folder.scene("door"))
+    np.savez(tmp_path / "heatmap-door.npz", seconds=np.eye(3, 5) * 4, cell=40.0, stream="door", rule=NASTY)
     (scene,) = scenes_of(run.folder, record)
     assert (scene.tracks, [d for d, _ in scene.ways]) == (2, ["M5,50 43,50", "M6,50 44,50"])
     assert [(outline.rule, outline.points) for outline in scene.outlines] == [
         ("gate", "100.0,0.0 100.0,100.0"),
         ("yard", "0.0,0.0 100.0,0.0 100.0,50.0"),
     ]
+    (heat,) = scene.heatmaps
+    assert (heat.width, heat.height, heat.most_seconds) == (200.0, 120.0, 4.0)
     page = render_report(replace(run, manifest=record))
+    assert "4.0 s per cell" in page
     assert "where 2 of 2 tracks stood and went" in page
     assert Outline(page).open == []
