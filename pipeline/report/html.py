@@ -46,7 +46,7 @@ def write_report(path: Path, run: RecordedRun) -> None:
 
     Raises:
         SinkError: If it cannot be written.
-        PipelineError: If a file of the run cannot be read.
+        SourceError: If a file of the run cannot be read.
     """
     page = render_report(run)
     try:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vidan.pipeline.errors import PipelineError
+from vidan.pipeline.errors import SourceError
 from vidan.pipeline.events import Event
 from vidan.pipeline.report.charts import gaps_of
 from vidan.pipeline.report.intervals import StreamSpan
@@ -46,7 +46,7 @@ def read_run(path: Path) -> RecordedRun:
     """The run in a folder.
 
     Raises:
-        PipelineError: If there is none, or a file of it cannot be read; the message names the file.
+        SourceError: If there is none, or a file of it cannot be read; the message names the file.
     """
     folder = RunFolder(path)
     manifest = _read_manifest(folder)
@@ -58,12 +58,12 @@ def read_run(path: Path) -> RecordedRun:
         interval_seconds = float(manifest["config"]["output"]["interval_seconds"])
         summary = summarize(events, rules, spans, interval_seconds, near_misses=near_misses)
     except KeyError as error:
-        raise PipelineError(
+        raise SourceError(
             f"{folder.manifest} has no {error}, so its report cannot be drawn: it was written by an older vidan, "
             "or the run did not come to its end"
         ) from error
     except (TypeError, ValueError) as error:
-        raise PipelineError(f"{folder.manifest} does not fit to the logs beside it: {error}") from error
+        raise SourceError(f"{folder.manifest} does not fit to the logs beside it: {error}") from error
     return RecordedRun(folder, manifest, summary, events, near_misses)
 
 
@@ -91,11 +91,11 @@ def _read_manifest(folder: RunFolder) -> Mapping[str, Any]:
     try:
         manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PipelineError(f"{folder.path} is no folder of a run: there is no {folder.manifest.name} in it") from error
+        raise SourceError(f"{folder.path} is no folder of a run: there is no {folder.manifest.name} in it") from error
     except OSError as error:
-        raise PipelineError(f"cannot read {folder.manifest}: {error.strerror}") from error
+        raise SourceError(f"cannot read {folder.manifest}: {error.strerror}") from error
     except ValueError as error:
-        raise PipelineError(f"{folder.manifest} is no JSON: {error}") from error
+        raise SourceError(f"{folder.manifest} is no JSON: {error}") from error
     if not isinstance(manifest, Mapping):
-        raise PipelineError(f"{folder.manifest} is no manifest of a run")
+        raise SourceError(f"{folder.manifest} is no manifest of a run")
     return manifest

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from vidan.pipeline.config.shapes import in_fractions, to_pixels
-from vidan.pipeline.errors import PipelineError
+from vidan.pipeline.errors import SourceError
 from vidan.pipeline.run_folder import RunFolder
 
 MOST_WAYS = 400  # of a stream in one picture: more cannot be told apart
@@ -118,14 +118,14 @@ def _heat(path: Path) -> Heat:
     The colours grow with the square root: a doorway where people wait should not hide the ways to it.
 
     Raises:
-        PipelineError: If the file is damaged.
+        SourceError: If the file is damaged.
     """
     try:
         with np.load(path) as fields:
             seconds, cell = fields["seconds"], float(fields["cell"])
             stream, rule = str(fields["stream"]), str(fields["rule"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise PipelineError(f"cannot read the heatmap {path}: {error}") from error
+        raise SourceError(f"cannot read the heatmap {path}: {error}") from error
     most = float(seconds.max())
     share = np.sqrt(seconds / (most or 1.0))
     colours = cv2.applyColorMap(np.round(share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
@@ -170,7 +170,7 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
         }
         feet = _feet(tracks, chosen)
     except (OSError, pa.ArrowException) as error:
-        raise PipelineError(f"cannot read the track file {path}: {error}") from error
+        raise SourceError(f"cannot read the track file {path}: {error}") from error
     found = {}
     for stream, own in ids.items():
         paths = [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from vidan.pipeline.calibration import UNITS
-from vidan.pipeline.errors import PipelineError, cannot_write
+from vidan.pipeline.errors import SinkError, cannot_write
 from vidan.pipeline.events import Event
 from vidan.pipeline.report.intervals import Interval
 from vidan.pipeline.report.recorded import RecordedRun
@@ -42,14 +42,13 @@ def write_workbook(path: Path, run: RecordedRun) -> None:
         run: What it tells of.
 
     Raises:
-        PipelineError: If XlsxWriter is not installed.
-        SinkError: If it cannot be written.
+        SinkError: If it cannot be written, or XlsxWriter is not installed.
     """
     try:
         import xlsxwriter
         from xlsxwriter.exceptions import FileCreateError
     except ImportError as error:
-        raise PipelineError("a workbook needs XlsxWriter: pip install 'vidan[excel]'") from error
+        raise SinkError("a workbook needs XlsxWriter: pip install 'vidan[excel]'") from error
     draft = path.with_name(path.name + ".partial")
     book = xlsxwriter.Workbook(
         str(draft),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 
-from vidan.pipeline.errors import PipelineError, cannot_write
+from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
 
@@ -99,7 +99,7 @@ def read_events(path: Path) -> Iterator[Event]:
     """The events of a log, in its order. A last line that a crash tore off is left out with a warning.
 
     Raises:
-        PipelineError: If the file cannot be read or a line is no event; the message names file and line.
+        SourceError: If the file cannot be read or a line is no event; the message names file and line.
     """
     try:
         with path.open("rb") as file:
@@ -110,9 +110,9 @@ def read_events(path: Path) -> Iterator[Event]:
                     if not line.endswith(b"\n"):
                         _logger.warning("%s:%d: the last line is torn, it is left out", path, number)
                         return
-                    raise PipelineError(f"{path}:{number}: not an event: {error}") from error
+                    raise SourceError(f"{path}:{number}: not an event: {error}") from error
     except OSError as error:
-        raise PipelineError(f"cannot read the event log {path}: {error.strerror}") from error
+        raise SourceError(f"cannot read the event log {path}: {error.strerror}") from error
 
 
 def _line(event: Event) -> bytes:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vidan.pipeline.errors import PipelineError, SinkError
+from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import Event, EventKind, to_record
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
 from vidan.pipeline.report import ledger
@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_folder_is_told_in_words(
     tmp_path: Path, ruin: Callable[[RunFolder], None], message: str
 ) -> None:
     ruin(a_run(tmp_path).folder)
-    with pytest.raises(PipelineError, match=message):
+    with pytest.raises(SourceError, match=message):
         render_report(read_run(tmp_path))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from vidan.pipeline.errors import PipelineError, SinkError
+from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.report import workbook
 from vidan.pipeline.report.intervals import StreamSpan
@@ -72,5 +72,5 @@ def test_what_is_in_the_way_is_told_in_words(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SinkError, match="cannot write the workbook"):
         write_workbook(tmp_path / "no" / "report.xlsx", a_run(tmp_path))
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
-    with pytest.raises(PipelineError, match=r"pip install 'vidan\[excel\]'"):
+    with pytest.raises(SinkError, match=r"pip install 'vidan\[excel\]'"):
         write_workbook(tmp_path / "report.xlsx", a_run(tmp_path))
