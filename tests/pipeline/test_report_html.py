@@ -209,10 +209,9 @@ def test_evidence_is_shown_as_thumbnails_then_as_links(tmp_path: Path, monkeypat
 
 def test_flows_speeds_and_queues_are_drawn(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    flow, speed, queue = (
-        RuleInfo("door", name, kind, ("person",), ())
-        for name, kind in (("trips", "flow"), ("fast", "speed"), ("till", "queue"))
-    )
+    flow = RuleInfo("door", "trips", "flow", ("person",), ())
+    speed = RuleInfo("door", "fast", "speed", ("person",), ())
+    queue = RuleInfo("door", "till", "queue", ("person",), ())
     interval = run.summary.counts[0].interval
     summary = replace(
         run.summary,
@@ -252,7 +251,7 @@ def test_a_run_without_rules_or_streams_still_has_a_page(tmp_path: Path) -> None
 
 def test_the_ways_of_the_tracks_are_drawn_over_the_scene(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    record = dict(run.manifest) | {
+    record: dict[str, Any] = dict(run.manifest) | {
         "config": {
             "streams": [{"name": "door"}],
             "rules": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def tracks_at(*ids: int, left: float = 10.0) -> Tracks:
 def results(
     picture: Picture,
     count: int,
-    events: dict[int, Sequence[Event]] | None = None,
+    events: Mapping[int, Sequence[Event]] | None = None,
     lag: int = 2,
     size: tuple[int, int] = (96, 128),
 ) -> list[FrameResult]:
@@ -134,7 +134,7 @@ def test_a_clip_has_the_seconds_before_and_after_also_at_the_ends_of_the_stream(
     for number, numbers in shown.items():
         with av.open(str(tmp_path / "evidence" / f"{an_event(number).id}.mp4")) as container:
             frames = list(container.decode(video=0))
-        assert [read_number(frame.to_ndarray(format="rgb24")) for frame in frames] == list(numbers)
+        assert [read_number(frame.to_ndarray(format="rgb24").astype(np.uint8)) for frame in frames] == list(numbers)
         assert [frame.time for frame in frames] == pytest.approx([i / RATE for i in range(len(frames))])
     assert not list((tmp_path / "evidence").glob("*.jpg"))
 
