@@ -166,9 +166,15 @@ def late_seconds(config: RunConfig) -> float:
     tracker = config.tracker
     waits = [0.0]
     for rule in config.rules.values():
-        if isinstance(rule, LineConfig | ZoneConfig | QueueConfig):
-            bridge = rule.bridge.seconds if isinstance(rule, LineConfig) and rule.bridge else 0.0
-            waits.append(rule.settle + bridge)
+        match rule:
+            case LineConfig():
+                waits.append(rule.settle + (rule.bridge.seconds if rule.bridge else 0.0))
+            case ZoneConfig():
+                waits.append(rule.settle)
+            case QueueConfig():
+                waits.append(rule.patience)
+            case SpeedConfig():
+                waits.append(rule.window)
     return tracker.smooth_seconds + tracker.lost_after_seconds + max(waits) + 1.0  # until a track is confirmed
 
 

@@ -579,7 +579,7 @@ class EvidenceConfig(Model):
     """What shows that an event happened: `evidence/EVENT.jpg`, and `evidence/EVENT.mp4` if asked."""
 
     stills: Switch = True
-    """Whether a picture of each event is written: box, way so far, line or zone, time."""
+    """Whether a picture of each event is written, of those that become known while the last seconds are remembered."""
 
     clips: Annotated[
         ClipsConfig | None,

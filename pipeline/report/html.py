@@ -186,7 +186,8 @@ def _add_speeds(speeds: Speeds, charts: list[Chart], facts: list[str]) -> None:
     charts.append(histogram(values, "Speeds", f"speed, {speeds.unit}", "passes", speeds.unit, mark))
     faster = "" if speeds.limit is None else f"; {sum(value > speeds.limit for value in values)} above {speeds.limit:g}"
     facts.append(
-        f"{len(values)} passes: mean {np.mean(values):.1f} {speeds.unit}, median {np.median(values):.1f}, 85 % up to "
+        f"{len(values)} passes, the median speed of each: "
+        f"mean {np.mean(values):.1f} {speeds.unit}, median {np.median(values):.1f}, 85 % up to "
         f"{np.quantile(values, 0.85):.1f}, fastest {values[-1]:.1f}{faster}."
     )
 

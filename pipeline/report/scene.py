@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from vidan.pipeline.config.shapes import in_fractions, to_pixels
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.heatmap import read_heatmap
 
 MOST_WAYS = 400  # of a stream in one picture: more cannot be told apart
 _PARTITIONS = ds.partitioning(pa.schema([("source", pa.string()), ("day", pa.string())]), flavor="hive")
@@ -118,21 +118,24 @@ def _heat(path: Path) -> Heat:
     The colours grow with the square root: a doorway where people wait should not hide the ways to it.
 
     Raises:
-        SourceError: If the file is damaged.
+        SourceError: If the file cannot be read.
     """
-    try:
-        with np.load(path) as fields:
-            seconds, cell = fields["seconds"], float(fields["cell"])
-            stream, rule = str(fields["stream"]), str(fields["rule"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(f"cannot read the heatmap {path}: {error}") from error
+    heatmap = read_heatmap(path)
+    seconds = heatmap.seconds
     most = float(seconds.max())
     share = np.sqrt(seconds / (most or 1.0))
-    colours = cv2.applyColorMap(np.round(share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = np.round(np.where(seconds > 0, 60 + 170 * share, 0)).astype(np.uint8)
+    colours = cv2.applyColorMap(np.round(64 + share * 191).astype(np.uint8), cv2.COLORMAP_INFERNO)  # no black
+    alpha = np.round(np.where(seconds > 0, 90 + 150 * share, 0)).astype(np.uint8)
     _, png = cv2.imencode(".png", np.dstack([colours, alpha]))
     rows, columns = seconds.shape
-    return Heat(stream, rule, _data_uri("png", png.tobytes()), columns * cell, rows * cell, most)
+    return Heat(
+        heatmap.stream,
+        heatmap.rule,
+        _data_uri("png", png.tobytes()),
+        width=columns * heatmap.cell,
+        height=rows * heatmap.cell,
+        most_seconds=most,
+    )
 
 
 def _data_uri(kind: str, data: bytes) -> str:

@@ -32,6 +32,7 @@ from vidan.pipeline.stills import StillPainter
 
 MEMORY_BYTES = 512 * 2**20  # of decoded pictures, all streams together; above it every second one is let go
 PATH_SECONDS = 10.0  # of an object's past that are drawn
+MOST_APART_SECONDS = 1.0  # between an event and the picture that shows it
 CLIP_CRF = 28
 QUEUE_LENGTH = 8  # stills that may wait for the disk, each with its picture
 
@@ -103,6 +104,8 @@ class EvidenceSink:
         for event in result.events:
             if self._rules is not None and event.rule not in self._rules:
                 continue
+            if not memory.reaches(event):
+                continue  # a journey is known when its track ends: no picture is better than a wrong one
             admitted, dropped = self._retention.offer(event)
             if admitted:
                 self._take(event, memory)
@@ -242,6 +245,10 @@ class _Memory:
         self._counted.extend(result.counted)
         while self._counted and self._counted[0].stamp.pts_seconds < now - self._seconds - PATH_SECONDS:
             self._counted.popleft()
+
+    def reaches(self, event: Event) -> bool:
+        """True if a picture of about the time of the event is still there."""
+        return abs(self.nearest(event).stamp.pts_seconds - event.pts_seconds) <= MOST_APART_SECONDS
 
     def nearest(self, event: Event) -> Frame:
         """The picture in which the object was first observed after it happened, or the one nearest to it."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.pipeline.errors import PipelineError, cannot_write
+from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult
 from vidan.pipeline.geometry import Anchor, anchors_of
 from vidan.pipeline.schedule import Schedule
@@ -191,7 +191,7 @@ def read_heatmap(path: Path) -> Heatmap:
     """The heatmap in a .npz file that `HeatmapSink` wrote.
 
     Raises:
-        PipelineError: If the file cannot be read, or is none.
+        SourceError: If the file cannot be read, or is none.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -205,6 +205,6 @@ def read_heatmap(path: Path) -> Heatmap:
                 width=int(file["width"]),
             )
     except OSError as error:
-        raise PipelineError(f"cannot read the heatmap {path}: {error.strerror}") from error
+        raise SourceError(f"cannot read the heatmap {path}: {error.strerror}") from error
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise PipelineError(f"{path} is no heatmap of vidan ({error})") from error
+        raise SourceError(f"{path} is no heatmap of vidan ({error})") from error

@@ -225,7 +225,8 @@ def test_flows_speeds_and_queues_are_drawn(tmp_path: Path) -> None:
     outline = Outline(render_report(replace(run, summary=summary)))
     assert outline.open == []
     assert "gate 0 7 7 yard 2 0 2 all 2 7 9" in outline.text
-    assert "2 passes: mean 27.0 km/h, median 27.0, 85 % up to 33.3, fastest 36.0; 1 above 30." in outline.text
+    assert "2 passes, the median speed of each: mean 27.0 km/h, median 27.0, 85 % up to 33.3" in outline.text
+    assert "fastest 36.0; 1 above 30." in outline.text
     assert "limit 30" in outline.text
     assert "2 served after 6.0 s on average" in outline.text
     assert "1 gave up, after 60.0 s on average." in outline.text
@@ -272,7 +273,16 @@ def test_the_ways_of_the_tracks_are_drawn_over_the_scene(tmp_path: Path) -> None
     }
     pq.write_table(pa.table(columns), run.folder.tracks)
     Image.new("RGB", (200, 100)).save(run.folder.scene("door"))
-    np.savez(tmp_path / "heatmap-door.npz", seconds=np.eye(3, 5) * 4, cell=40.0, stream="door", rule=NASTY)
+    np.savez(
+        tmp_path / "heatmap-door.npz",
+        seconds=np.eye(3, 5) * 4,
+        outside=0.0,
+        cell=40.0,
+        stream="door",
+        rule=NASTY,
+        height=100,
+        width=200,
+    )
     (scene,) = scenes_of(run.folder, record)
     assert (scene.tracks, [d for d, _ in scene.ways]) == (2, ["M5,50 43,50", "M6,50 44,50"])
     assert [(outline.rule, outline.points) for outline in scene.outlines] == [

@@ -158,6 +158,11 @@ def test_memory_stays_within_its_bound_and_the_nearest_picture_is_shown(
     assert abs(read_number(np.asarray(Image.open(tmp_path / "evidence" / f"{an_event(25).id}.jpg"))) - 25) <= 2
 
 
+def test_an_event_that_is_known_long_after_it_happened_has_no_picture(tmp_path: Path, picture: Picture) -> None:
+    write_all(a_sink(tmp_path), results(picture, 60, {59: [an_event(5), an_event(45)]}))
+    assert [path.stem for path in (tmp_path / "evidence").iterdir()] == [an_event(45).id]
+
+
 def test_large_pictures_are_scaled_down(tmp_path: Path, picture: Picture) -> None:
     write_all(a_sink(tmp_path), results(picture, 3, {2: [an_event(1)]}, size=(1080, 1920)))
     assert Image.open(tmp_path / "evidence" / f"{an_event(1).id}.jpg").size == (1280, 720)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidan.detector import Detections
-from vidan.pipeline.errors import PipelineError, SinkError
+from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
 from vidan.pipeline.sinks.heatmap import HeatmapSink, read_heatmap
@@ -152,9 +152,9 @@ def test_a_file_that_is_no_heatmap_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     for name in ("broken", "other"):
-        with pytest.raises(PipelineError, match=rf"{name}\.npz is no heatmap"):
+        with pytest.raises(SourceError, match=rf"{name}\.npz is no heatmap"):
             read_heatmap(tmp_path / f"{name}.npz")
-    with pytest.raises(PipelineError, match="cannot read the heatmap"):
+    with pytest.raises(SourceError, match="cannot read the heatmap"):
         read_heatmap(tmp_path / "missing.npz")
 
 
