@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import shapely
-from shapely import LineString, MultiPolygon, Polygon
 
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
-from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape
+from vidan.pipeline.annotate import Annotator
+from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
 from vidan.pipeline.config.schema import (
     DetectorConfig,
+    FlowConfig,
+    HeatmapConfig,
     ImagesSourceConfig,
     LineConfig,
-    RuleConfig,
+    QueueConfig,
     RunConfig,
+    SpeedConfig,
     StreamConfig,
     VideoSourceConfig,
     ZoneConfig,
 )
+from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
-from vidan.pipeline.geometry import Anchor
 from vidan.pipeline.report.summary import RuleInfo
-from vidan.pipeline.rules.bridge import Bridge
-from vidan.pipeline.rules.line import LineRule
-from vidan.pipeline.rules.lookout import Lookout
-from vidan.pipeline.rules.zone import ZoneRule
+from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.heatmap import HeatmapSink
 from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.sources.video import VideoSource
-from vidan.pipeline.stages import Rule
+from vidan.pipeline.speed_labels import SpeedShape
+from vidan.pipeline.stills import StillPainter
 from vidan.pipeline.telemetry import StageTimes
 from vidan.trackers import ByteTracker, FixedLagSmoother, Tracker
 
@@ -93,78 +96,161 @@ def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes)
         return Lane(
             tracker=_build_tracker(config, class_names),
             smoother=FixedLagSmoother(config.tracker.smooth_seconds),
-            rules=build_rules(config, frame, class_names),
+            rules=RuleBuilder(config, class_names, frame.stamp.stream, frame.width, frame.height).build(),
             times=times,
         )
 
     return make_lane
 
 
-def build_rules(config: RunConfig, frame: Frame, class_names: Sequence[str]) -> list[Rule]:
-    """Fresh rules of a stream, for frames of the size of its first one."""
-    lookout = cache(Lookout)  # one per anchor
-    return [
-        _build_rule(name, rule.in_pixels(frame.width, frame.height), config, class_names, lookout)
-        for name, rule in rules_of(config, frame.stamp.stream).items()
-    ]
-
-
 def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) -> Callable[[int, int], Annotator]:
     """A function that gives the painter of a stream for the (height, width) of its pictures."""
 
     def make_annotator(height: int, width: int) -> Annotator:
-        rules = {name: rule.in_pixels(width, height) for name, rule in rules_of(config, stream).items()}
+        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
         return Annotator(
             height,
             width,
             class_names=class_names,
-            lines=[
-                LineShape(name, line.points, (line.directions.in_name, line.directions.out_name))
-                for name, line in rules.items()
-                if isinstance(line, LineConfig)
-            ],
-            zones=[
-                ZoneShape(name, zone.parts, zone.holes) for name, zone in rules.items() if isinstance(zone, ZoneConfig)
-            ],
+            lines=shapes.lines,
+            zones=shapes.zones,
+            queues=shapes.queues,
+            speeds=shapes.speeds,
             trail_seconds=config.output.video.trail_seconds if config.output.video else 0.0,
         )
 
     return make_annotator
 
 
+def build_heatmaps(config: RunConfig, class_names: Sequence[str], folder: RunFolder) -> list[HeatmapSink]:
+    """A sink for each heatmap of each stream."""
+    return [
+        HeatmapSink(
+            folder.heatmap(stream, name),
+            stream=stream,
+            rule=rule_name,
+            columns=rule.columns,
+            class_ids=class_ids_of(rule, config, class_names),
+            anchor=rule.anchor,
+            schedule=rule.schedule and rule.schedule.build(),
+        )
+        for (stream, rule_name), name in heatmap_names(config).items()
+        if isinstance(rule := config.rules[rule_name], HeatmapConfig)
+    ]
+
+
+def heatmap_names(config: RunConfig) -> dict[tuple[str, str], str | None]:
+    """(stream, rule) of each heatmap -> what tells its file from others of the stream; None for the only one."""
+    names: dict[tuple[str, str], str | None] = {}
+    for stream in config.streams:
+        rules = [name for name, rule in rules_of(config, stream.name).items() if isinstance(rule, HeatmapConfig)]
+        names |= {(stream.name, rule): rule if len(rules) > 1 else None for rule in rules}
+    return names
+
+
+def evidence_painters(config: RunConfig, class_names: Sequence[str]) -> dict[str, Callable[[int, int], StillPainter]]:
+    """By stream, a function that gives the painter of its evidence for the (height, width) of its pictures."""
+
+    def make_painter(stream: str, height: int, width: int) -> StillPainter:
+        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
+        areas = [(queue.name, queue.polygon) for queue in shapes.queues]
+        areas += [(speed.name, tuple((x, y) for x, y in speed.area.exterior.coords[:-1])) for speed in shapes.speeds]
+        zones = [*shapes.zones, *(ZoneShape(name, (ring,)) for name, ring in areas)]
+        return StillPainter(height, width, lines=shapes.lines, zones=zones)
+
+    return {stream.name: partial(make_painter, stream.name) for stream in config.streams}
+
+
+def late_seconds(config: RunConfig) -> float:
+    """How long after it happened an event may be committed: what the tracker and the rules wait for, added up."""
+    tracker = config.tracker
+    waits = [0.0]
+    for rule in config.rules.values():
+        match rule:
+            case LineConfig():
+                waits.append(rule.settle + (rule.bridge.seconds if rule.bridge else 0.0))
+            case ZoneConfig():
+                waits.append(rule.settle)
+            case QueueConfig():
+                waits.append(rule.patience)
+            case SpeedConfig():
+                waits.append(rule.window)
+    return tracker.smooth_seconds + tracker.lost_after_seconds + max(waits) + 1.0  # until a track is confirmed
+
+
 def describe_rules(config: RunConfig, class_names: Sequence[str]) -> list[RuleInfo]:
-    """Every rule on every stream, as summaries need to know it."""
+    """Every rule on every stream, as summaries need to know it; heatmaps have files of their own."""
     kept = config.detector.classes or class_names
     infos: list[RuleInfo] = []
     for stream in config.streams:
         for name, rule in rules_of(config, stream.name).items():
-            counted = kept if rule.classes is None else _expand(rule.classes, config)
+            counted = class_names_of(rule, config) or kept
             classes = tuple(label for label in class_names if label in counted and label in kept)
             match rule:
                 case LineConfig():
-                    directions = (rule.directions.in_name, rule.directions.out_name)
-                    infos.append(RuleInfo(stream.name, name, "line", classes, directions))
+                    infos.append(RuleInfo(stream.name, name, "line", classes, _directions(rule)))
                 case ZoneConfig():
                     infos.append(RuleInfo(stream.name, name, "zone", classes, every_seconds=rule.every))
+                case SpeedConfig():
+                    infos.append(RuleInfo(stream.name, name, "speed", classes, (), unit=rule.unit, limit=rule.limit))
+                case FlowConfig():
+                    infos.append(RuleInfo(stream.name, name, "flow", classes, (), places=rule.places))
+                case QueueConfig():
+                    infos.append(RuleInfo(stream.name, name, "queue", classes, (), every_seconds=rule.every))
     return infos
-
-
-def rules_of(config: RunConfig, stream: str) -> dict[str, RuleConfig]:
-    """The rules that watch a stream, by name, in the order of the config."""
-    wanted = next(candidate.rules for candidate in config.streams if candidate.name == stream)
-    return {name: rule for name, rule in config.rules.items() if wanted is None or name in wanted}
 
 
 def warn_of_unseen_rules(config: RunConfig, stream: str, width: int, height: int) -> list[str]:
     """A sentence for each rule of a stream that lies wholly outside its pictures, where nothing can ever be seen."""
     picture = shapely.box(0, 0, width, height)
-    shapes = {name: _shape(rule.in_pixels(width, height)) for name, rule in rules_of(config, stream).items()}
+    builder = RuleBuilder(config, (), stream, width, height)
+    areas = {name: builder.area_of(rule) for name, rule in builder.watching.items()}
     return [
         f"rule {name} lies wholly outside the picture of {width}×{height} pixels, so it counts nothing: "
         "check its coordinates"
-        for name, shape in shapes.items()
-        if not shape.intersects(picture)
+        for name, area in areas.items()
+        if area is not None and not area.intersects(picture)
     ]
+
+
+def rules_without_clock(config: RunConfig, stream: str) -> list[str]:
+    """A sentence for each rule of a stream of unknown time that has a schedule, and so cannot tell when it counts."""
+    return [
+        f"rule {name} has a schedule, but nothing says when this was recorded: give the stream's source a start_time"
+        for name, rule in rules_of(config, stream).items()
+        if rule.schedule is not None
+    ]
+
+
+def _directions(line: LineConfig) -> tuple[str, ...]:
+    """Display names of the directions that a line counts."""
+    names = {"in": line.directions.in_name, "out": line.directions.out_name}
+    return tuple(names.values()) if line.count == "both" else (names[line.count],)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """What is drawn of a stream's rules."""
+
+    lines: list[LineShape] = field(default_factory=list)
+    zones: list[ZoneShape] = field(default_factory=list)
+    queues: list[QueueShape] = field(default_factory=list)
+    speeds: list[SpeedShape] = field(default_factory=list)
+
+
+def _shapes_of(builder: RuleBuilder) -> _Shapes:
+    shapes = _Shapes()
+    for name, rule in builder.watching.items():
+        match rule:
+            case LineConfig():
+                shapes.lines.append(LineShape(name, rule.points, _directions(rule)))
+            case ZoneConfig():
+                shapes.zones.append(ZoneShape(name, rule.parts, rule.holes))
+            case QueueConfig():
+                shapes.queues.append(QueueShape(name, rule.polygon, rule.points or ()))
+            case SpeedConfig():
+                shapes.speeds.append(builder.speed_shape(name, rule))
+    return shapes
 
 
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
@@ -183,61 +269,3 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
         lost_after_seconds=tracker.lost_after_seconds,
         class_groups=groups,
     )
-
-
-def _build_rule(
-    name: str,
-    rule: RuleConfig,
-    config: RunConfig,
-    class_names: Sequence[str],
-    lookout: Callable[[Anchor], Lookout],
-) -> Rule:
-    """A rule whose shape is in pixels already."""
-    class_ids = None
-    if rule.classes is not None:
-        class_ids = frozenset(class_names.index(label) for label in _expand(rule.classes, config))
-    match rule:
-        case LineConfig():
-            return LineRule(
-                name=name,
-                points=rule.points,
-                class_names=class_names,
-                class_ids=class_ids,
-                anchor=rule.anchor,
-                hysteresis=rule.hysteresis,
-                settle=rule.settle,
-                policy=rule.policy,
-                bridge=rule.bridge and Bridge(seconds=rule.bridge.seconds, distance=rule.bridge.distance),
-                direction_names=(rule.directions.in_name, rule.directions.out_name),
-                lookout=lookout,
-            )
-        case ZoneConfig():
-            return ZoneRule(
-                name=name,
-                polygon=_area(rule),
-                class_names=class_names,
-                class_ids=class_ids,
-                anchor=rule.anchor,
-                overlap=rule.overlap,
-                settle=rule.settle,
-                loiter_after=rule.loiter and rule.loiter.after,
-                capacity_max=None if rule.capacity is None else rule.capacity.max,
-                lookout=lookout,
-            )
-
-
-def _shape(rule: RuleConfig) -> LineString | Polygon | MultiPolygon:
-    return LineString(rule.points) if isinstance(rule, LineConfig) else _area(rule)
-
-
-def _area(zone: ZoneConfig) -> Polygon | MultiPolygon:
-    parts = shapely.union_all([Polygon(part) for part in zone.parts])
-    holes = shapely.union_all([Polygon(hole) for hole in zone.holes])
-    area = parts.difference(holes)
-    assert isinstance(area, Polygon | MultiPolygon)  # the config was checked: the holes leave something
-    return area
-
-
-def _expand(labels: Sequence[str], config: RunConfig) -> list[str]:
-    """Names of classes, with groups replaced by their members."""
-    return [member for label in labels for member in config.class_groups.get(label, (label,))]

@@ -19,7 +19,17 @@ class EventKind(StrEnum):
     LOITERING = "loitering"
     CAPACITY_EXCEEDED = "capacity_exceeded"
     CAPACITY_CLEARED = "capacity_cleared"
+    SPEED_MEASURED = "speed_measured"
+    SPEEDING = "speeding"
+    FLOW_COMPLETED = "flow_completed"
+    QUEUE_CHANGED = "queue_changed"
+    QUEUE_SERVED = "queue_served"
+    QUEUE_ABANDONED = "queue_abandoned"
     NEAR_MISS = "near_miss"  # not counted, and why: it has a log of its own
+
+
+ALERT_KINDS = (EventKind.LOITERING, EventKind.CAPACITY_EXCEEDED, EventKind.CAPACITY_CLEARED, EventKind.SPEEDING)
+"""Those that call for somebody."""
 
 
 @dataclass(frozen=True, slots=True)

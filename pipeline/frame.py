@@ -54,19 +54,14 @@ class Frame:
         """A frame around an (H, W, 3) uint8 RGB array."""
         return cls(stamp, image.shape[0], image.shape[1], lambda: image)
 
-    @classmethod
-    def without_picture(cls, stamp: Stamp, height: int, width: int) -> Frame:
-        """A frame of which only its size is left, as in stored tracks; asking for its picture is a ValueError."""
-
-        def refuse() -> NDArray[np.uint8]:
-            raise ValueError(f"frame {stamp.index} of {stamp.stream} has no picture: it comes from stored tracks")
-
-        return cls(stamp, height, width, refuse)
-
     @cached_property
     def image(self) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 RGB, converted at the first call; do not write into it."""
         return self._to_rgb()
+
+    def unconverted(self) -> Frame:
+        """The same frame for whoever keeps it a while: without the RGB picture that was converted for others."""
+        return Frame(self.stamp, self.height, self.width, self._to_rgb)
 
     def resized(self, height: int, width: int) -> NDArray[np.uint8]:
         """The whole picture as (height, width, 3) uint8 RGB, bilinear.

@@ -15,10 +15,15 @@ from vidan.detector import WeightsError, file_sha256
 from vidan.pipeline.build import (
     annotator_maker,
     build_detector,
+    build_heatmaps,
     build_source,
     describe_rules,
+    evidence_painters,
     find_weights,
+    heatmap_names,
     lane_maker,
+    late_seconds,
+    rules_without_clock,
     warn_of_unseen_rules,
 )
 from vidan.pipeline.config.load import Loaded, load_config
@@ -30,9 +35,13 @@ from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_file
 from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
+from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
+from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
 from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.evidence import EvidenceSink
 from vidan.pipeline.sinks.files import JsonlSink, read_events
+from vidan.pipeline.sinks.scene import SceneSink
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.pipeline.sources.images import ImageFolderSource
@@ -90,7 +99,7 @@ def run_job(
         config_sha256=loaded.sha256,
         detector=detector.describe(),
         streams=[stream.record for stream in streams],
-        outputs=planned_outputs(config, folder),
+        outputs=planned_outputs(config, folder) + _scenes(config, folder),
     )
     with delivering(config.output.database, manifest, folder) as database, accounted(manifest, folder):
         hashing = _hash_inputs(streams, manifest.inputs)
@@ -157,6 +166,8 @@ def open_streams(config: RunConfig) -> list[Stream]:
         except SourceError as error:
             problems.append(f"stream {wanted.name}: {error}")
         else:
+            if source.start_time is None:
+                problems += [f"stream {wanted.name}: {problem}" for problem in rules_without_clock(config, wanted.name)]
             source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
             named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
             streams.append(Stream(source, StreamRecord(wanted.name, mask_url_password(named), source.health)))
@@ -212,7 +223,7 @@ def open_logs(folder: RunFolder) -> list[Sink]:
 
 def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
     output = config.output
-    sinks: list[Sink] = [*open_logs(folder)]
+    sinks: list[Sink] = [*open_logs(folder), *build_heatmaps(config, class_names, folder)]
     if output.tracks is not None:
         partitions = folder.track_partitions if output.tracks.partitioned else None
         sinks.append(TrackStore(folder.tracks, class_names, partitions=partitions))
@@ -227,29 +238,55 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
             )
             for stream in config.streams
         ]
+    if output.report:
+        sinks.append(SceneSink(folder.scene))
+    if output.evidence is not None:
+        evidence = output.evidence
+        sinks.append(
+            EvidenceSink(
+                folder.evidence,
+                painters=evidence_painters(config, class_names),
+                rules=evidence.rules,
+                limit=evidence.limit,
+                late_seconds=late_seconds(config),
+                stills=evidence.stills,
+                clip_seconds=evidence.clips and evidence.clips.seconds,
+            )
+        )
     return sinks
 
 
 def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
-    """Names of the files that the run will write, the most telling first."""
+    """Names of the files that a run or a replay will write, the most telling first."""
     output = config.output
+    types = {rule.type for rule in config.rules.values()}
+    numbers = [folder.heatmap(stream, name) for (stream, _), name in heatmap_names(config).items()]
+    heatmaps = [path.with_suffix(suffix) for path in numbers for suffix in (".png", ".npz")]
     planned = {
         **({folder.video(stream.name): output.video is not None for stream in config.streams}),
         folder.report: output.report,
         folder.counts: True,
-        folder.occupancy: any(rule.type == "zone" for rule in config.rules.values()),
+        folder.occupancy: "zone" in types,
+        folder.flows: "flow" in types,
+        folder.queue: "queue" in types,
+        **dict.fromkeys(heatmaps, True),
         folder.events: True,
         folder.near_misses: True,
         folder.tracks: output.tracks is not None and not output.tracks.partitioned,
         folder.track_partitions: output.tracks is not None and output.tracks.partitioned,
         folder.database: output.database is not None and output.database.url is None,
+        folder.evidence: output.evidence is not None,
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]
 
 
+def _scenes(config: RunConfig, folder: RunFolder) -> list[str]:
+    return [folder.scene(stream.name).name for stream in config.streams if config.output.report]
+
+
 def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]:
     for sink in sinks:
-        if isinstance(sink, AnnotatedVideoSink):
+        if isinstance(sink, AnnotatedVideoSink | EvidenceSink):
             for stage, seconds in sink.stage_seconds.items():
                 times.add(stage, seconds)
     return dict(times.seconds)
@@ -265,16 +302,17 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, c
         )
         for record in manifest.streams
     ]
-    summary = summarize(
-        events,
-        describe_rules(config, class_names),
-        spans,
-        config.output.interval_seconds,
-        near_misses=read_events(folder.near_misses),
-    )
+    near_misses = list(read_events(folder.near_misses))
+    rules = describe_rules(config, class_names)
+    manifest.rules = [rule_to_record(rule) for rule in rules]
+    summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
     write_counts_csv(folder.counts, summary)
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)
+    if folder.flows.name in manifest.outputs:
+        write_flows_csv(folder.flows, summary.flows)
+    if folder.queue.name in manifest.outputs:
+        write_queue_csv(folder.queue, summary.queues)
     if config.output.report:
-        write_report(folder.report, summary, events, manifest.to_record(), title=loaded.path.stem)
+        write_report(folder.report, RecordedRun(folder, manifest.to_record(), summary, events, near_misses))
     return summary

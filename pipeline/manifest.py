@@ -117,6 +117,7 @@ class Manifest:
         detector: What detects: model, runtime, device, precision, image size, class names, weights and their hash.
         inputs: SHA-256 per video file, and one per folder of pictures (see `hash_files`).
         streams: One record per stream.
+        rules: What each rule on each stream counts, as reports need to know it; set when the logs are counted.
         stage_seconds: CPU or device seconds per stage.
         outputs: Files of the run, relative to its folder.
         status: How far the run came.
@@ -133,6 +134,7 @@ class Manifest:
     detector: Mapping[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     streams: list[StreamRecord] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     status: RunStatus = RunStatus.RUNNING
@@ -166,6 +168,7 @@ class Manifest:
             },
             "outputs": list(self.outputs),
             "database": self.database,
+            "rules": list(self.rules),
             "detector": dict(self.detector),
             "inputs": dict(self.inputs),
             "config_sha256": self.config_sha256,

@@ -14,10 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
 from vidan.detector import Detections
-from vidan.pipeline.build import build_rules
+from vidan.pipeline.build import build_heatmaps
+from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.delivered import delivering
@@ -34,6 +38,7 @@ from vidan.pipeline.stages import Rule, Sink
 from vidan.pipeline.telemetry import StageTimes
 
 _logger = logging.getLogger(__name__)
+_GREY = 96
 
 
 def replay_run(
@@ -85,10 +90,11 @@ def replay_run(
     )
     with delivering(loaded.config.output.database, manifest, folder) as database, accounted(manifest, folder):
         times = StageTimes()
-        replay = _Replay(loaded.config, stored.class_names, records, times)
+        replay = _Replay(loaded.config, stored.class_names, records, _Scenes(run.folder), times)
         with ExitStack() as closing:
             sinks: list[Sink] = [
                 *open_logs(folder),
+                *build_heatmaps(loaded.config, stored.class_names, folder),
                 *database,
                 *(observe(manifest.streams) for observe in observers),
             ]
@@ -113,15 +119,39 @@ class _Seen:
     frames: int = 0
 
 
+class _Scenes:
+    """Frames of stored tracks: whoever asks for their picture gets the one that the run kept of the stream."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def frame(self, stamp: Stamp, height: int, width: int) -> Frame:
+        return Frame(stamp, height, width, lambda: self._picture(stamp.stream, height, width))
+
+    def _picture(self, stream: str, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 RGB; plain grey where the run kept none."""
+        path = self._folder.scene(stream)
+        if not path.is_file():
+            return np.full((height, width, 3), _GREY, np.uint8)
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB").resize((width, height)))
+
+
 class _Replay:
     """The rules of all streams, on their way through the stored frames."""
 
     def __init__(
-        self, config: RunConfig, class_names: Sequence[str], records: Mapping[str, StreamRecord], times: StageTimes
+        self,
+        config: RunConfig,
+        class_names: Sequence[str],
+        records: Mapping[str, StreamRecord],
+        scenes: _Scenes,
+        times: StageTimes,
     ) -> None:
         self._config = config
         self._class_names = class_names
         self._records = records
+        self._scenes = scenes
         self._times = times
         self._rules: dict[str, list[Rule]] = {}
         self._seen: dict[str, _Seen] = {}
@@ -140,12 +170,14 @@ class _Replay:
     def _count(self, stored: StoredFrame) -> FrameResult:
         counted, stamp = stored.counted, stored.counted.stamp
         record = self._records[stamp.stream]
-        frame = Frame.without_picture(stamp, stored.height, stored.width)
+        frame = self._scenes.frame(stamp, stored.height, stored.width)
         seen = self._seen.get(stamp.stream)
         if seen is None:
             seen = self._seen[stamp.stream] = _Seen(stamp, stamp, stamp.pts_seconds)
-            first = Frame.without_picture(stamp, record.height or stored.height, record.width or stored.width)
-            self._rules[stamp.stream] = build_rules(self._config, first, self._class_names)
+            width, height = record.width or stored.width, record.height or stored.height
+            self._rules[stamp.stream] = RuleBuilder(
+                self._config, self._class_names, stamp.stream, width, height
+            ).build()
         # As in a run, the end of a frame is as long after it as it came after the one before.
         seen.end_seconds = 2 * stamp.pts_seconds - seen.last.pts_seconds
         seen.last, seen.frames = stamp, seen.frames + 1
@@ -196,7 +228,7 @@ def _own_config(run: PastRun) -> Loaded[RunConfig]:
     """
     kept = {key: run.record["config"].get(key, {}) for key in ("class_groups", "rules", "output")}
     streams = [
-        {"name": stream["name"], "rules": stream["rules"], "source": "unused"}
+        {key: stream.get(key) for key in ("name", "rules", "calibration")} | {"source": "unused"}
         for stream in run.record["config"]["streams"]
     ]
     kept["output"] = {key: value for key, value in kept["output"].items() if key != "database"}
@@ -251,7 +283,8 @@ def _without_pictures(loaded: Loaded[RunConfig], run: PastRun, output: Path | No
     config, settings = loaded.config, loaded.config.output
     path = run.folder.path
     changes: dict[str, Any] = {
-        "folder": str((output or path.with_name(f"{path.name}-replay")).absolute()), "video": None, "tracks": None,
+        "folder": str((output or path.with_name(f"{path.name}-replay")).absolute()), "video": None, "evidence": None,
+        "tracks": None,
     }  # fmt: skip
     if settings.database is not None and settings.database.url is not None:
         _logger.warning("a replay is not sent to output.database.url; `vidan db load` does it, if it is to stay")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -11,6 +12,7 @@ from pathlib import Path
 from vidan.pipeline.errors import SinkError
 
 MANIFEST = "run.json"
+EVIDENCE = "evidence"
 TRACK_PARTITIONS = "tracks"
 
 
@@ -68,6 +70,14 @@ class RunFolder:
         return self.path / "occupancy.csv"
 
     @property
+    def flows(self) -> Path:
+        return self.path / "flows.csv"
+
+    @property
+    def queue(self) -> Path:
+        return self.path / "queue.csv"
+
+    @property
     def tracks(self) -> Path:
         """The track file; the folder of track files where a run has left that instead."""
         return self.track_partitions if self.track_partitions.is_dir() else self.path / "tracks.parquet"
@@ -84,8 +94,23 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def evidence(self) -> Path:
+        return self.path / EVIDENCE
+
+    @property
+    def workbook(self) -> Path:
+        return self.path / "report.xlsx"
+
+    def scene(self, stream: str) -> Path:
+        return self.path / f"scene-{stream}.jpg"
+
     def video(self, stream: str) -> Path:
         return self.path / f"{stream}.mp4"
+
+    def heatmap(self, stream: str, rule: str | None) -> Path:
+        """The numbers of a heatmap; its picture lies beside. The rule is named where a stream has several."""
+        return self.path / f"heatmap-{stream}{'' if rule is None else f'-{rule}'}.npz"
 
 
 def _claim(path: Path) -> bool:
@@ -118,12 +143,24 @@ def _remove_run(path: Path) -> None:
             return
         raise SinkError(f"{path} is no folder of a run, so it is not overwritten; choose another one") from error
     for name in (*outputs, MANIFEST):
+        if name == EVIDENCE:
+            _remove_evidence(path / name)
+            continue
         if name == TRACK_PARTITIONS:
             _remove_partitions(path)
             continue
         if Path(name).name == name:
             for leftover in ("", ".partial", ".tmp", "-wal", "-shm"):  # what a killed run leaves beside
                 (path / f"{name}{leftover}").unlink(missing_ok=True)
+
+
+def _remove_evidence(folder: Path) -> None:
+    """Removes pictures and clips that are named after events, and the folder if nothing else lies there."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if re.fullmatch(r"[0-9a-f]{16}\.(jpg|mp4)(\.partial)?", file.name):
+            file.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _remove_partitions(path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, median
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,24 +15,31 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.cli.console import show
 from vidan.pipeline.errors import SinkError
+from vidan.pipeline.events import EventKind
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
 from vidan.pipeline.manifest import Manifest, StreamRecord
+from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary
 
 _KINDS = {
     "report.html": "report",
     "counts.csv": "counts",
     "occupancy.csv": "occupancy",
+    "flows.csv": "flows",
+    "queue.csv": "queues",
     "events.jsonl": "events",
     "near_misses.jsonl": "near misses",
     "tracks.parquet": "tracks",
     "tracks": "tracks",
     "events.sqlite": "database",
+    "evidence": "evidence",
     "run.json": "manifest",
 }
+_KINDS_BY_ENDING = {".mp4": "annotated video", ".jpg": "scene", ".npz": "heatmap", ".png": "heatmap"}
 
 
 class Progress:
@@ -62,6 +70,8 @@ class Progress:
         stamp = result.frame.stamp
         self._bars.update(self._tasks[stamp.stream], completed=stamp.index + 1)
         for event in result.events:
+            if event.kind is EventKind.QUEUE_CHANGED:  # a state, and nothing to be counted
+                continue
             what = event.details.get("direction") or event.kind.value.removeprefix("zone_").replace("_", " ")
             self._counts.setdefault((event.stream, event.rule), Counter())[str(what)] += 1
 
@@ -84,8 +94,9 @@ class _FramesPerSecond(ProgressColumn):
 
 def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     """Prints what was counted, how the run went, and where everything is."""
-    table = [_counts_table(outcome.summary)] if outcome.summary.counts else []
-    show([*table, *_account(outcome.manifest), "", *_files(outcome)], console)
+    table = _counts_table(outcome.summary)
+    tables = [table] if table.row_count else []
+    show([*tables, *_account(outcome.manifest), "", *_files(outcome)], console)
 
 
 def report_database(outcome: Outcome) -> int:
@@ -103,7 +114,7 @@ def report_database(outcome: Outcome) -> int:
 
 
 def _counts_table(summary: Summary) -> Table:
-    """A row per stream, rule and direction, and one per kind of alert."""
+    """A row per stream, rule and direction, one per kind of alert, and what was measured."""
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     for row in summary.counts:
         counts.setdefault((row.rule.stream, row.rule.name, row.direction), Counter())[row.label] += row.count
@@ -118,7 +129,40 @@ def _counts_table(summary: Summary) -> Table:
         table.add_row(info.stream, Text(info.name), kind.value.replace("_", " "), str(number), "")
     for (stream, rule), dwell in stays.items():
         table.add_row(stream, Text(rule), "stays", str(len(dwell.seconds)), f"{dwell.mean:.1f} s on average")
+    for info, *cells in [*_speeds(summary), *_journeys(summary), *_waits(summary)]:
+        table.add_row(info.stream, Text(info.name), *(Text(cell) for cell in cells))
     return table
+
+
+def _speeds(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
+    for speeds in summary.speeds:
+        middle = ""
+        if speeds.metres_per_second:
+            middle = f"{median(speeds.metres_per_second) * UNITS[speeds.unit]:.1f} {speeds.unit} in the middle"
+        yield speeds.rule, "passes", str(len(speeds.metres_per_second)), middle
+
+
+def _journeys(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
+    """Those that somebody made; the whole matrix is in its table."""
+    journeys: dict[tuple[RuleInfo, str], Counter[str]] = {}
+    for row in summary.flows:
+        journeys.setdefault((row.rule, f"{row.origin} → {row.destination}"), Counter())[row.label] += row.count
+    for (rule, journey), by_class in journeys.items():
+        if by_class.total():
+            classes = ", ".join(f"{label} {number}" for label, number in by_class.items() if number)
+            yield rule, journey, str(by_class.total()), classes
+
+
+def _waits(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
+    for rule in dict.fromkeys(row.rule for row in summary.queues):
+        rows = [row for row in summary.queues if row.rule == rule]
+        longest = max((row.maximum or 0 for row in rows), default=0)
+        for what, waits in (
+            ("served", [seconds for row in rows for seconds in row.waits]),
+            ("abandoned", [seconds for row in rows for seconds in row.abandoned]),
+        ):
+            yield rule, what, str(len(waits)), f"{fmean(waits):.1f} s on average" if waits else ""
+        yield rule, "longest queue", str(longest), ""
 
 
 def _account(manifest: Manifest) -> Iterator[str]:
@@ -140,7 +184,11 @@ def _files(outcome: Outcome) -> Iterator[str]:
     """Every file that was written, with what it is."""
     for name in (*outcome.manifest.outputs, outcome.folder.manifest.name):
         path = outcome.folder.path / name
-        yield f"{_KINDS.get(name, 'annotated video'):<16}{_shortest(path)}"
+        yield f"{_kind_of(name):<16}{_shortest(path)}"
+
+
+def _kind_of(name: str) -> str:
+    return _KINDS.get(name) or _KINDS_BY_ENDING[Path(name).suffix]
 
 
 def _shortest(path: Path) -> str:

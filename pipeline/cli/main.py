@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import database, evaluate, replay, run, tracks, train, weights
+from vidan.pipeline.cli import database, evaluate, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.masking import mask_url_password
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
     replay.add_commands(commands, common)
+    report.add_commands(commands, common)
     tracks.add_commands(commands, common)
     evaluate.add_commands(commands, common)
     database.add_commands(commands, common)

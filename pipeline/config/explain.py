@@ -98,8 +98,8 @@ def _schemas_at(schema: dict[str, Any], keys: Location) -> list[dict[str, Any]]:
     """All parts of a JSON Schema that may describe what stands at the location, tags of unions included in it."""
     nodes = list(_unfold(schema, schema))
     for key in keys:
-        found = [child for node in nodes for child in _children(node, key)]
-        found = found or [{"$ref": _tags(node)[key]} for node in nodes if key in _tags(node)]
+        found = [{"$ref": _tags(node)[key]} for node in nodes if key in _tags(node)]  # a tag may be a key, too: `line`
+        found = found or [child for node in nodes for child in _children(node, key)]
         nodes = [unfolded for node in found for unfolded in _unfold(node, schema)] or nodes
     return nodes
 

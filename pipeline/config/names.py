@@ -1,15 +1,17 @@
-"""Names that point elsewhere: the rules of a stream, the classes of a rule. Each must be there, and streams differ.
+"""What one part of a config wants of another: rules, classes and calibrations that must be there, names that differ.
 
 These checks look at the plain values, not at the models, so that they speak up beside all other problems of the file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from vidan.pipeline.config.document import Document
 from vidan.pipeline.config.problems import Location, Problem, did_you_mean
+from vidan.pipeline.config.values import FILE_NAME
 
 
 def check_names(document: Document, class_names: Collection[str] | None) -> list[Problem]:
@@ -19,7 +21,7 @@ def check_names(document: Document, class_names: Collection[str] | None) -> list
         document: Of a run config; it may be wrong in any other way.
         class_names: Classes that the detector knows, or None to trust the names of classes.
     """
-    return [*_check_streams(document), *_check_classes(document, class_names)]
+    return [*_check_streams(document), *_check_rules(document), *_check_classes(document, class_names)]
 
 
 def _check_streams(document: Document) -> Iterator[Problem]:
@@ -35,6 +37,45 @@ def _check_streams(document: Document) -> Iterator[Problem]:
         for at, rule in _names(stream, "rules", ("streams", index)):
             if rule not in rules:
                 yield _unknown(document, at, "rule", rule, rules)
+    evidence = _mapping(_mapping(document.data.get("output")).get("evidence"))
+    for at, rule in _names(evidence, "rules", ("output", "evidence")):
+        if rule not in rules:
+            yield _unknown(document, at, "rule", rule, rules)
+
+
+def _check_rules(document: Document) -> Iterator[Problem]:
+    """Rules that need another rule, the ground under a stream, or a name for a file."""
+    rules = _mapping(document.data.get("rules"))
+    for key, rule in ((key, _mapping(rule)) for key, rule in rules.items()):
+        match rule.get("type"):
+            case "flow":
+                for at, place in _names(rule, "places", ("rules", key)):
+                    yield from _check_place(document, at, place, rules, ("line", "zone"))
+            case "queue" if isinstance(line := rule.get("line"), str):
+                yield from _check_place(document, ("rules", key, "line"), line, rules, ("line",))
+            case "speed" if rule.get("calibration") is None:
+                for stream in map(_mapping, _list(document.data.get("streams"))):
+                    watches = stream.get("rules") is None or key in _list(stream["rules"])
+                    if watches and stream.get("calibration") is None:
+                        message = (
+                            f"is missing, and stream '{stream.get('name')}' has none: without it there is no speed"
+                        )
+                        yield document.problem(("rules", key, "calibration"), message)
+            case "heatmap" if not re.fullmatch(FILE_NAME, key):
+                yield document.problem(
+                    ("rules", key), "names a file, so it may hold only the letters A-Z and a-z, digits, - and _"
+                )
+
+
+def _check_place(
+    document: Document, at: Location, name: str, rules: dict[str, Any], types: tuple[str, ...]
+) -> Iterator[Problem]:
+    """A rule that another one refers to: it must be there, and be of one of these types."""
+    fitting = [key for key, rule in rules.items() if _mapping(rule).get("type") in types]
+    if name not in rules:
+        yield _unknown(document, at, "rule", name, fitting)
+    elif name not in fitting:
+        yield document.problem(at, f"should name a rule of type {' or '.join(types)}, got {document.show(at)}")
 
 
 def _check_classes(document: Document, class_names: Collection[str] | None) -> Iterator[Problem]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from vidan.pipeline.config.shapes import Polyline, Ring, check_holes, check_one_unit, in_fractions, to_pixels
+from vidan.pipeline.calibration import Calibration, SpeedUnit
+from vidan.pipeline.config.shapes import Point, Polyline, Ring, check_holes, check_one_unit, in_fractions, to_pixels
 from vidan.pipeline.config.values import (
+    ClockTime,
     DatabaseUrl,
     Device,
     FilePath,
@@ -30,12 +33,14 @@ from vidan.pipeline.config.values import (
     Share,
     StreamName,
     Switch,
+    TimeZone,
     UniqueLabels,
     UtcTime,
     WeightsName,
     Whole,
 )
 from vidan.pipeline.geometry import Anchor
+from vidan.pipeline.schedule import WEEKDAYS, Schedule, Weekday, Window
 
 
 class Model(BaseModel):
@@ -121,6 +126,80 @@ class ByteTrackConfig(Model):
         return self
 
 
+# --- the ground -------------------------------------------------------------------------------------------------------
+
+
+class CalibrationPointConfig(Model):
+    """A point of the ground that is known on the picture."""
+
+    image: Point
+    """[x, y] on the picture: a fraction of width and height if those of all points are within 0..1, else pixels."""
+
+    ground: tuple[Number, Number]
+    """[x, y] on the ground in metres; origin and axes are free (a corner of the road, or map coordinates)."""
+
+
+class KnownLengthConfig(Model):
+    """A straight line whose length on the ground is known."""
+
+    points: Annotated[Polyline, Field(max_length=2)]
+    """Its two ends, [x, y] each: fractions of width and height if all are within 0..1, else pixels."""
+
+    metres: Annotated[Number, Field(gt=0)]
+    """Its length on the ground in metres."""
+
+
+class CalibrationConfig(Model):
+    """Where on the ground, in metres, the things on the picture stand."""
+
+    points: Annotated[tuple[CalibrationPointConfig, ...], Field(min_length=4, max_length=32)] | None = None
+    """Four or more points, no three of four on one line; from the fifth on, the fit shows its own error."""
+
+    line: KnownLengthConfig | None = None
+    """One known length, instead of `points`: for cameras that look straight down, or motion along this line."""
+
+    accuracy: Annotated[Number, Field(ge=0)] | None = None
+    """Standard error of the given metres, in metres; null: as the fit shows. It enters the ± of every speed."""
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> Self:
+        if (self.points is None) == (self.line is None):
+            raise _blame("points", message="a calibration needs either `points` or `line`, and not both")
+        try:
+            check_one_unit(self._image)
+            self.build()
+        except ValueError as error:
+            raise _blame("line" if self.points is None else "points", message=str(error)) from error
+        return self
+
+    @property
+    def _image(self) -> tuple[Point, ...]:
+        return self.line.points if self.line else tuple(point.image for point in self.points or ())
+
+    @property
+    def outline(self) -> tuple[Point, ...]:
+        """Points around the area that is calibrated; none where that is the whole picture."""
+        return () if self.points is None else self._image
+
+    def build(self) -> Calibration:
+        """The calibration, in the unit of its points."""
+        if self.line is not None:
+            return Calibration.from_length(*self.line.points, self.line.metres, self.accuracy or 0.0)
+        return Calibration.from_points(self._image, [point.ground for point in self.points or ()], self.accuracy)
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same calibration for frames of this size, with its points in pixels."""
+        if not in_fractions(self._image):
+            return self
+        pixels = to_pixels(self._image, width, height)
+        if self.line is not None:
+            return self.model_copy(update={"line": self.line.model_copy(update={"points": pixels})})
+        points = zip(self.points or (), pixels, strict=True)
+        return self.model_copy(
+            update={"points": tuple(point.model_copy(update={"image": image}) for point, image in points)}
+        )
+
+
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
@@ -181,8 +260,39 @@ class StreamConfig(Model):
     rules: UniqueLabels | None = None
     """Names of the rules that watch this stream, [] for none; null: all of them."""
 
+    calibration: CalibrationConfig | None = None
+    """Of this camera, for all speed rules that have none of their own."""
+
 
 # --- rules ------------------------------------------------------------------------------------------------------------
+
+
+class WindowConfig(Model):
+    """A time of day on some weekdays."""
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
+    """Weekdays on which it begins."""
+
+    start: ClockTime = Field(alias="from")
+    """When it begins, on the clock on the wall."""
+
+    end: ClockTime = Field(alias="to")
+    """When it ends, not included; where that is not after `from`, on the next day. 24:00 is the end of the day."""
+
+
+class ScheduleConfig(Model):
+    """When a rule counts. Outside of it nothing counts; the stream must know its time."""
+
+    time_zone: TimeZone
+    """IANA name of the place's time zone, such as Europe/Berlin; daylight saving time is taken care of."""
+
+    windows: Annotated[tuple[WindowConfig, ...], Field(min_length=1)]
+    """When it is open."""
+
+    def build(self) -> Schedule:
+        """The schedule."""
+        windows = [Window(frozenset(window.days), window.start, window.end) for window in self.windows]
+        return Schedule(ZoneInfo(self.time_zone), windows)
 
 
 class _RuleConfig(Model):
@@ -190,6 +300,13 @@ class _RuleConfig(Model):
 
     classes: Labels | None = None
     """Names of the classes or class groups that count; null: all."""
+
+    schedule: ScheduleConfig | None = None
+    """When it counts; null: always."""
+
+
+class _PlacedRuleConfig(_RuleConfig):
+    """What all rules have in common for which it matters where exactly an object is."""
 
     anchor: Anchor = "bottom_center"
     """The point of an object's box at which it stands."""
@@ -221,7 +338,7 @@ class BridgeConfig(Model):
     """Distance, at most, between the two, in box heights."""
 
 
-class LineConfig(_RuleConfig):
+class LineConfig(_PlacedRuleConfig):
     """Counts the tracks that cross a line, by direction."""
 
     type: Literal["line"]
@@ -238,6 +355,9 @@ class LineConfig(_RuleConfig):
 
     policy: Literal["every", "once", "net"] = "every"
     """`every` crossing counts, each track `once` per direction, or `net`: where it ended against where it began."""
+
+    count: Literal["both", "in", "out"] = "both"
+    """Which directions count; crossings the other way are near misses."""
 
     bridge: BridgeConfig | None = None
     """Counts crossings by two tracks that look like one; null: off."""
@@ -266,7 +386,7 @@ class CapacityConfig(Model):
     """Tracks that may be inside; one event on the rise above, one on the return."""
 
 
-class ZoneConfig(_RuleConfig):
+class ZoneConfig(_PlacedRuleConfig):
     """Watches who enters, leaves and stays in an area."""
 
     type: Literal["zone"]
@@ -292,6 +412,9 @@ class ZoneConfig(_RuleConfig):
 
     capacity: CapacityConfig | None = None
     """Raises events when too many are inside; null: off."""
+
+    cooldown: Seconds = 0.0
+    """Seconds in which the same track raises no second loiter event, and the zone no second one about its capacity."""
 
     every: Annotated[Number, Field(ge=0.001)] = 1.0
     """Seconds between two samples of the occupancy."""
@@ -322,7 +445,107 @@ class ZoneConfig(_RuleConfig):
         return self.model_copy(update={"polygon": None, "polygons": tuple(parts), "holes": tuple(holes)})
 
 
-RuleConfig: TypeAlias = Annotated[LineConfig | ZoneConfig, Field(discriminator="type")]
+class SpeedConfig(_PlacedRuleConfig):
+    """Measures how fast tracks pass over calibrated ground, and tells who is too fast."""
+
+    type: Literal["speed"]
+    """Which kind of rule."""
+
+    calibration: CalibrationConfig | None = None
+    """From the picture to metres; null: that of the stream."""
+
+    polygon: Ring | None = None
+    """Outline of the area where speed is measured, as of a zone; null: the calibrated area."""
+
+    window: PositiveSeconds = 1.0
+    """Seconds over which one reading is taken."""
+
+    unit: SpeedUnit = "km/h"
+    """In which speeds are told."""
+
+    limit: Annotated[Number, Field(gt=0)] | None = None
+    """Speed, in this unit, above which a pass raises one event, once it is certain beyond its error; null: none."""
+
+    cooldown: Seconds = 0.0
+    """Seconds in which the same track raises no second event about the limit."""
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule for frames of this size, with its points in pixels."""
+        update: dict[str, Any] = {"calibration": self.calibration and self.calibration.in_pixels(width, height)}
+        if self.polygon is not None and in_fractions(self.polygon):
+            update["polygon"] = to_pixels(self.polygon, width, height)
+        return self.model_copy(update=update)
+
+
+class FlowConfig(_RuleConfig):
+    """Counts from which place to which other the tracks go (origin–destination matrix)."""
+
+    type: Literal["flow"]
+    """Which kind of rule."""
+
+    places: Annotated[UniqueLabels, Field(min_length=2)]
+    """Names of line and zone rules; what they look like and when they settle is theirs, what counts is said here."""
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule: it has no points."""
+        return self
+
+
+class QueueConfig(_PlacedRuleConfig):
+    """Watches a queue in an area before a line: how long it is, and how long each one waits."""
+
+    type: Literal["queue"]
+    """Which kind of rule."""
+
+    polygon: Ring
+    """Outline of the area in which they wait, as of a zone."""
+
+    line: Label | None = None
+    """Name of the line rule behind which they are served."""
+
+    points: Polyline | None = None
+    """A line of its own, instead of `line`: two or more [x, y]."""
+
+    slow: Annotated[Number, Field(gt=0)] = 0.3
+    """Box heights per second below which a track stands or creeps, and so is in the queue."""
+
+    patience: Seconds = 2.0
+    """Seconds after leaving the area within which a track may cross the line, or come back, before it has given up."""
+
+    every: Annotated[Number, Field(ge=0.001)] = 1.0
+    """Seconds between two samples of the queue's length."""
+
+    @model_validator(mode="after")
+    def _check_line(self) -> Self:
+        if (self.line is None) == (self.points is None):
+            raise _blame("line", message="a queue needs either `line` or `points`, and not both")
+        return self
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule for frames of this size, with its points in pixels."""
+        shapes = {key: shape for key, shape in (("polygon", self.polygon), ("points", self.points)) if shape}
+        return self.model_copy(
+            update={key: to_pixels(shape, width, height) for key, shape in shapes.items() if in_fractions(shape)}
+        )
+
+
+class HeatmapConfig(_PlacedRuleConfig):
+    """Sums up where tracks spend their time, in seconds per cell of a grid."""
+
+    type: Literal["heatmap"]
+    """Which kind of rule."""
+
+    columns: Annotated[Whole, Field(ge=1, le=1024)] = 64
+    """Cells across the picture's width; they are square."""
+
+    def in_pixels(self, width: int, height: int) -> Self:
+        """The same rule: it has no points."""
+        return self
+
+
+RuleConfig: TypeAlias = Annotated[
+    LineConfig | ZoneConfig | SpeedConfig | FlowConfig | QueueConfig | HeatmapConfig, Field(discriminator="type")
+]
 
 # --- what is written --------------------------------------------------------------------------------------------------
 
@@ -363,6 +586,32 @@ def _off_or_settings(value: Any) -> Any:
     raise ValueError("should be true, false or a mapping of settings")
 
 
+class ClipsConfig(Model):
+    """A short video of each event."""
+
+    seconds: PositiveSeconds = 3.0
+    """Seconds before and after the event."""
+
+
+class EvidenceConfig(Model):
+    """What shows that an event happened: `evidence/EVENT.jpg`, and `evidence/EVENT.mp4` if asked."""
+
+    stills: Switch = True
+    """Whether a picture of each event is written, of those that become known while the last seconds are remembered."""
+
+    clips: Annotated[
+        ClipsConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | ClipsConfig | None),
+    ] = None
+    """Settings of a short video of each event, or false for none."""
+
+    limit: Annotated[Whole, Field(ge=1)] = 1000
+    """Events with evidence, at most: first those not plainly `seen`, then a sample of the others drawn by event id."""
+
+    rules: UniqueLabels | None = None
+    """Only events of these rules; null means of all."""
+
+
 class OutputConfig(Model):
     """What a run writes, and where."""
 
@@ -379,6 +628,12 @@ class OutputConfig(Model):
         BeforeValidator(_off_or_settings, json_schema_input_type=bool | VideoOutputConfig | None),
     ] = Field(default_factory=VideoOutputConfig)
     """Settings of the annotated video, or false for none."""
+
+    evidence: Annotated[
+        EvidenceConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | EvidenceConfig | None),
+    ] = Field(default_factory=EvidenceConfig)
+    """Settings of pictures and clips that show the events, or false for none."""
 
     tracks: Annotated[
         TracksOutputConfig | None,

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
+
+from vidan.pipeline.config.problems import did_you_mean
+
+FILE_NAME = r"[A-Za-z0-9_-]+"
+"""What may be part of the name of a file, on any disk."""
 
 
 def _check_label(text: str) -> str:
@@ -28,7 +34,7 @@ def _check_no_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_stream_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+    if not re.fullmatch(FILE_NAME, text):
         raise ValueError("names files, so it may hold only the letters A-Z and a-z, digits, - and _")
     return text
 
@@ -101,12 +107,34 @@ def _parse_time(value: Any) -> datetime:
         raise ValueError("is beyond the calendar") from error
 
 
+def _parse_clock(value: Any) -> time:
+    """A time of day; 24:00 is the midnight at the end of a day, as 00:00 is that at its beginning."""
+    if isinstance(value, time):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?|24:00", value):
+        return time.fromisoformat(value.replace("24:00", "00:00"))
+    raise ValueError("should be a time of day from 00:00 to 24:00, with two digits each, such as 07:30")
+
+
+def _check_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a wrong name; a path; a folder of names
+        near = did_you_mean(name, available_timezones())
+        raise ValueError(f"is no time zone of the IANA list, such as Europe/Berlin{near}") from None
+    return name
+
+
 Whole: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
 Switch: TypeAlias = Annotated[bool, Strict()]
 Share: TypeAlias = Annotated[Number, Field(ge=0, le=1)]
 Seconds: TypeAlias = Annotated[Number, Field(ge=0)]
 PositiveSeconds: TypeAlias = Annotated[Number, Field(gt=0)]
+ClockTime: TypeAlias = Annotated[
+    time, BeforeValidator(_parse_clock, json_schema_input_type=Annotated[str, Field(pattern="^[0-9]{2}:[0-9]{2}")])
+]
+TimeZone: TypeAlias = Annotated[str, AfterValidator(_check_time_zone)]
 UtcTime: TypeAlias = Annotated[datetime, BeforeValidator(_parse_time, json_schema_input_type=datetime)]
 
 Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_label)]

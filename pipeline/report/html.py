@@ -1,49 +1,61 @@
-"""Summary, log and manifest -> one HTML page that needs nothing else: no script, no font, no network."""
+"""A recorded run -> one HTML page that needs nothing else: no font, no file, no network, and without a script a little
+less comfort."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
+from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.errors import cannot_write
-from vidan.pipeline.events import Event, to_record
-from vidan.pipeline.report.intervals import Interval
-from vidan.pipeline.report.summary import CERTAINTIES, CountRow, Dwell, OccupancyRow, RuleInfo, Summary
+from vidan.pipeline.report.charts import (
+    CHART_WIDTH,
+    Chart,
+    band_chart,
+    count_chart,
+    coverage,
+    coverage_chart,
+    duration,
+    gaps_of,
+    histogram,
+)
+from vidan.pipeline.report.ledger import COLUMNS, Ledger, Stills
+from vidan.pipeline.report.measures import QueueRow, Speeds
+from vidan.pipeline.report.recorded import RecordedRun
+from vidan.pipeline.report.rule_info import RuleInfo
+from vidan.pipeline.report.scene import scenes_of
+from vidan.pipeline.report.summary import Dwell, Summary
+from vidan.pipeline.report.tables import FlowMatrix, NearMissTable, RuleTable
 
-EVENTS_SHOWN = 200
-MOST_BARS = 120  # more intervals than this share a bar
-CHART_WIDTH, CHART_HEIGHT = 720.0, 170.0  # of the plot itself, in units of the SVG
 
-
-def write_report(
-    path: Path, summary: Summary, events: Sequence[Event], manifest: Mapping[str, Any], title: str
-) -> None:
+def write_report(path: Path, run: RecordedRun) -> None:
     """Writes report.html.
 
     Args:
         path: File to write.
-        summary: Of the events.
-        events: The log, in its order.
-        manifest: As in run.json.
-        title: Heading of the page.
+        run: What it tells of.
 
     Raises:
         SinkError: If it cannot be written.
+        SourceError: If a file of the run cannot be read.
     """
+    page = render_report(run)
     try:
-        path.write_text(render_report(summary, events, manifest, title), encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise cannot_write("the report", path, error) from error
 
 
-def render_report(summary: Summary, events: Sequence[Event], manifest: Mapping[str, Any], title: str) -> str:
+def render_report(run: RecordedRun) -> str:
     """The page as text; see `write_report`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vidan.pipeline.report", "."),
@@ -52,228 +64,136 @@ def render_report(summary: Summary, events: Sequence[Event], manifest: Mapping[s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "duration": duration, "percent": lambda share: f"{share:.1%}"}
+    environment.filters |= {"duration": duration, "percent": lambda share: f"{share:.1%}"}
+    manifest = run.manifest
+    streams = manifest["streams"]
+    starts = {stream["name"]: stream["start_utc"] for stream in streams}
+    widths = {stream["name"]: stream["width"] for stream in streams if stream["width"]}
+    script = files("vidan.pipeline.report").joinpath("report.js").read_text(encoding="utf-8")
+    style = files("vidan.pipeline.report").joinpath("report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        title=title,
+        title=run.title,
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         manifest=manifest,
         config=json.dumps(manifest["config"], ensure_ascii=False, indent=2),
-        coverage=[_coverage(stream) for stream in manifest["streams"]],
-        sections=_sections(summary),
-        events=[to_record(event) for event in events[:EVENTS_SHOWN]],
-        number_of_events=len(events),
+        streams=[(stream, *coverage(stream), gaps_of(stream), coverage_chart(stream)) for stream in streams],
+        coverage_share=_share_seen(manifest),
+        sections=sections_of(run.summary),
+        scenes=scenes_of(run.folder, manifest),
+        near_misses=NearMissTable.of(run.summary),
+        columns=COLUMNS,
+        ledgers=[
+            Ledger.of("events", run.events, starts),
+            Ledger.of("near misses", run.near_misses, starts),
+        ],
+        stills=Stills.of(run.folder, [*run.events, *run.near_misses], widths),
+        plot_width=CHART_WIDTH,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTable:
-    """Totals of one rule.
-
-    Attributes:
-        directions: Heads of the columns.
-        rows: (class, one count per direction, sum); the last row adds the others up.
-        certainties: How many of all are seen, interpolated, bridged; empty for zones.
-    """
-
-    directions: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[int, ...], int], ...]
-    certainties: tuple[tuple[str, int], ...]
-
-    @classmethod
-    def of(cls, counts: Sequence[CountRow]) -> RuleTable:
-        cells: Counter[tuple[str, str]] = Counter()
-        for row in counts:
-            cells[row.label, row.direction] += row.count
-        directions = tuple(dict.fromkeys(row.direction for row in counts))
-        labels = dict.fromkeys(row.label for row in counts)
-        rows = [(label, tuple(cells[label, direction] for direction in directions)) for label in labels]
-        rows = [(label, numbers) for label, numbers in rows if any(numbers) or len(rows) <= 4]  # 80 classes, 3 seen
-        totals = tuple(sum(row[1][i] for row in rows) for i in range(len(directions)))
-        split = [row.certainties for row in counts if row.certainties is not None]
-        return cls(
-            directions=directions,
-            rows=tuple((label, numbers, sum(numbers)) for label, numbers in [*rows, ("all", totals)]),
-            certainties=tuple((name, sum(row[i] for row in split)) for i, name in enumerate(CERTAINTIES) if split),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """An SVG plot in units of `CHART_WIDTH` x `CHART_HEIGHT`, y down.
-
-    Attributes:
-        title: What it shows.
-        bars: (x, y, width, height, series number, tooltip).
-        unseen: (x, width) of the times that nobody saw.
-        paths: (d attribute, CSS class).
-        x_ticks: (x, text).
-        y_ticks: (y, text).
-        series: Names for the legend.
-    """
-
-    title: str
-    bars: tuple[tuple[float, float, float, float, int, str], ...] = ()
-    unseen: tuple[tuple[float, float], ...] = ()
-    paths: tuple[tuple[str, str], ...] = ()
-    x_ticks: tuple[tuple[float, str], ...] = ()
-    y_ticks: tuple[tuple[float, str], ...] = ()
-    series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSection:
-    """What the page shows of one rule."""
+    """What the page shows of one rule.
+
+    Attributes:
+        rule: Which rule on which stream.
+        table: Its totals; None for rules that count by no direction.
+        charts: In this order.
+        alerts: Kinds of events that call for somebody, and how many.
+        facts: Sentences with the numbers that a chart only shows.
+        flows: The matrix of a flow.
+    """
 
     rule: RuleInfo
-    table: RuleTable
-    counts: Chart
+    table: RuleTable | None
+    charts: tuple[Chart, ...]
     alerts: tuple[tuple[str, int], ...]
-    dwell: Dwell | None
-    dwell_chart: Chart | None
-    occupancy: Chart | None
+    facts: tuple[str, ...]
+    flows: FlowMatrix | None
 
 
-def _sections(summary: Summary) -> list[RuleSection]:
-    sections = []
-    dwells = {dwell.rule: dwell for dwell in summary.dwells}
-    for rule in dict.fromkeys(row.rule for row in summary.counts):
-        counts = [row for row in summary.counts if row.rule == rule]
-        occupancy = [row for row in summary.occupancy if row.rule == rule]
-        dwell = dwells.get(rule)
-        sections.append(
-            RuleSection(
-                rule=rule,
-                table=RuleTable.of(counts),
-                counts=count_chart(counts),
-                alerts=tuple((kind.value, count) for owner, kind, count in summary.alerts if owner == rule),
-                dwell=dwell,
-                dwell_chart=dwell_chart(dwell) if dwell and dwell.seconds else None,
-                occupancy=occupancy_chart(occupancy) if occupancy else None,
-            )
+def sections_of(summary: Summary) -> list[RuleSection]:
+    """One section per rule and stream, in the order of the summary."""
+    measured = (*summary.counts, *summary.flows, *summary.speeds, *summary.queues)
+    return [_section(rule, summary) for rule in dict.fromkeys(row.rule for row in measured)]
+
+
+def _section(rule: RuleInfo, summary: Summary) -> RuleSection:
+    counts = [row for row in summary.counts if row.rule == rule]
+    occupancy = [row for row in summary.occupancy if row.rule == rule]
+    queue = [row for row in summary.queues if row.rule == rule]
+    flows = [row for row in summary.flows if row.rule == rule]
+    dwell = next((dwell for dwell in summary.dwells if dwell.rule == rule), None)
+    speeds = next((speeds for speeds in summary.speeds if speeds.rule == rule), None)
+    charts: list[Chart] = []
+    facts: list[str] = []
+    if counts:
+        charts.append(count_chart(counts))
+    if occupancy:
+        charts.append(band_chart(occupancy, "Occupancy", "objects inside"))
+    if dwell is not None:
+        _add_dwell(dwell, charts, facts)
+    if queue:
+        _add_queue(queue, charts, facts)
+    if speeds is not None:
+        _add_speeds(speeds, charts, facts)
+    return RuleSection(
+        rule=rule,
+        table=RuleTable.of(counts) if counts else None,
+        charts=tuple(charts),
+        alerts=tuple((kind.value, count) for owner, kind, count in summary.alerts if owner == rule),
+        facts=tuple(facts),
+        flows=FlowMatrix.of(flows) if flows else None,
+    )
+
+
+def _add_dwell(dwell: Dwell, charts: list[Chart], facts: list[str]) -> None:
+    if not dwell.seconds:
+        facts.append("No stay has ended.")
+        return
+    charts.append(histogram(dwell.seconds, "Length of stays", "stay, seconds", "stays", "s"))
+    facts.append(
+        f"{len(dwell.seconds)} stays: mean {dwell.mean:.1f} s, median {dwell.quantile(0.5):.1f} s, 90 % up to "
+        f"{dwell.quantile(0.9):.1f} s, longest {dwell.seconds[-1]:.1f} s; {dwell.vanished} ended inside and may have "
+        "been longer."
+    )
+
+
+def _add_queue(rows: list[QueueRow], charts: list[Chart], facts: list[str]) -> None:
+    charts.append(band_chart(rows, "Length of the queue", "waiting"))
+    waits = sorted(seconds for row in rows for seconds in row.waits)
+    abandoned = sorted(seconds for row in rows for seconds in row.abandoned)
+    if waits:
+        charts.append(histogram(waits, "Waiting time of those served", "wait, seconds", "served", "s"))
+        facts.append(
+            f"{len(waits)} served after {np.mean(waits):.1f} s on average, median {np.median(waits):.1f} s, longest "
+            f"{waits[-1]:.1f} s."
         )
-    return sections
+    else:
+        facts.append("Nobody was served.")
+    if abandoned:
+        facts.append(f"{len(abandoned)} gave up, after {np.mean(abandoned):.1f} s on average.")
 
 
-def count_chart(counts: Sequence[CountRow]) -> Chart:
-    """Stacked bars per interval, one series per direction."""
-    intervals = list(dict.fromkeys(row.interval for row in counts))
-    directions = tuple(dict.fromkeys(row.direction for row in counts))
-    cells: Counter[tuple[Interval, str]] = Counter()
-    for row in counts:
-        cells[row.interval, row.direction] += row.count
-    per_bar = math.ceil(len(intervals) / MOST_BARS)
-    groups = [intervals[i : i + per_bar] for i in range(0, len(intervals), per_bar)]
-    stacks = [[sum(cells[interval, way] for interval in group) for way in directions] for group in groups]
-    top = nice_top(max((sum(stack) for stack in stacks), default=0))
-    step = CHART_WIDTH / max(1, len(groups))
-    bars, unseen = [], []
-    for i, (group, stack) in enumerate(zip(groups, stacks, strict=True)):
-        expected = sum(interval.expected_seconds for interval in group)
-        missing = 1 - sum(interval.observed_seconds for interval in group) / expected if expected else 0.0
-        if missing > 0.01:
-            unseen.append((i * step, step))
-        base = CHART_HEIGHT
-        for series, count in enumerate(stack):
-            height = count / top * CHART_HEIGHT
-            base -= height
-            if count:
-                tooltip = f"{clock(group[0])} {directions[series]}: {count}"
-                bars.append((i * step + step * 0.08, base, step * 0.84, height, series, tooltip))
-    return Chart(
-        title=f"Events per {per_bar * (intervals[0].end - intervals[0].start):g} s",
-        bars=tuple(bars),
-        unseen=tuple(unseen),
-        x_ticks=_time_ticks(intervals),
-        y_ticks=_y_ticks(top),
-        series=directions,
+def _add_speeds(speeds: Speeds, charts: list[Chart], facts: list[str]) -> None:
+    values = [speed * UNITS[speeds.unit] for speed in speeds.metres_per_second]
+    if not values:
+        facts.append("No speed was measured.")
+        return
+    mark = None if speeds.limit is None else (speeds.limit, f"limit {speeds.limit:g}")
+    charts.append(histogram(values, "Speeds", f"speed, {speeds.unit}", "passes", speeds.unit, mark))
+    faster = "" if speeds.limit is None else f"; {sum(value > speeds.limit for value in values)} above {speeds.limit:g}"
+    facts.append(
+        f"{len(values)} passes, the median speed of each: "
+        f"mean {np.mean(values):.1f} {speeds.unit}, median {np.median(values):.1f}, 85 % up to "
+        f"{np.quantile(values, 0.85):.1f}, fastest {values[-1]:.1f}{faster}."
     )
 
 
-def occupancy_chart(rows: Sequence[OccupancyRow]) -> Chart:
-    """The mean per interval as a line in the band from minimum to maximum; it breaks where nobody looked."""
-    top = nice_top(max((row.maximum or 0 for row in rows), default=0))
-    step = CHART_WIDTH / max(1, len(rows))
-    runs: list[list[tuple[float, OccupancyRow]]] = [[]]
-    for i, row in enumerate(rows):
-        if row.samples:
-            runs[-1] += [(i * step, row), ((i + 1) * step, row)]
-        else:
-            runs.append([])
-    paths = []
-    for run in filter(None, runs):
-        upper = [(x, _height_of(row.maximum, top)) for x, row in run]
-        lower = [(x, _height_of(row.minimum, top)) for x, row in reversed(run)]
-        paths.append((_path(upper + lower) + "Z", "band"))
-        paths.append((_path([(x, _height_of(row.mean, top)) for x, row in run]), "mean"))
-    return Chart(
-        title="Occupancy: mean, in a band from minimum to maximum",
-        unseen=tuple((i * step, step) for i, row in enumerate(rows) if not row.samples),
-        paths=tuple(paths),
-        x_ticks=_time_ticks([row.interval for row in rows]),
-        y_ticks=_y_ticks(top),
-    )
-
-
-def dwell_chart(dwell: Dwell) -> Chart:
-    """A histogram of stays with at most 24 bars of a round width."""
-    width = nice_top(dwell.seconds[-1] / 12) if dwell.seconds[-1] > 0 else 1.0
-    bins = Counter(int(seconds // width) for seconds in dwell.seconds)
-    number = max(bins) + 1
-    top = nice_top(max(bins.values()))
-    step = CHART_WIDTH / number
-    bars = tuple(
-        (
-            *(i * step + 1, CHART_HEIGHT - count / top * CHART_HEIGHT, step - 2, count / top * CHART_HEIGHT, 0),
-            f"{i * width:g} to {(i + 1) * width:g} s: {count}",
-        )
-        for i, count in sorted(bins.items())
-    )
-    every = math.ceil(number / 6)
-    ticks = tuple((i * step, f"{i * width:g} s") for i in range(0, number + 1, every))
-    return Chart(title="Length of stays", bars=bars, x_ticks=ticks, y_ticks=_y_ticks(top))
-
-
-def _coverage(stream: Mapping[str, Any]) -> tuple[float, float]:
-    """Seconds seen and seconds promised of a stream's record in run.json."""
-    promised = max(stream["seconds"], stream["seconds_expected"] or 0.0)
-    return stream["seconds"] - sum(end - start for start, end in stream["gaps"]), promised
-
-
-def nice_top(value: float) -> float:
-    """The smallest of 1, 2, 3, 4, 6, 8, 10, 20, 30, ... (also 0.8, 0.6, ...) not below a value; 1 for nothing."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 3, 4, 6, 8, 10) if factor * power >= value * (1 - 1e-9))
-
-
-def clock(interval: Interval) -> str:
-    """When an interval begins: time of day in UTC where it is known, else time since the start."""
-    if interval.start_utc is not None:
-        return f"{interval.start_utc:%H:%M:%S}" if interval.start_utc.second else f"{interval.start_utc:%H:%M}"
-    return duration(interval.start)
-
-
-def duration(seconds: float) -> str:
-    """As people write it: 0:07, 12:30, 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _time_ticks(intervals: Sequence[Interval]) -> tuple[tuple[float, str], ...]:
-    every = max(1, math.ceil(len(intervals) / 6))
-    step = CHART_WIDTH / max(1, len(intervals))
-    return tuple((i * step, clock(intervals[i])) for i in range(0, len(intervals), every))
-
-
-def _y_ticks(top: float) -> tuple[tuple[float, str], ...]:
-    middle = ((CHART_HEIGHT / 2, f"{top / 2:g}"),) if top % 2 == 0 else ()
-    return (CHART_HEIGHT, "0"), *middle, (0.0, f"{top:g}")
-
-
-def _height_of(value: float | None, top: float) -> float:
-    return CHART_HEIGHT - (value or 0.0) / top * CHART_HEIGHT
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+def _share_seen(manifest: Mapping[str, Any]) -> float | None:
+    """Of all streams together; None where there is nothing to see."""
+    covered = [coverage(stream) for stream in manifest["streams"]]
+    promised = sum(total for _, total in covered)
+    return sum(seen for seen, _ in covered) / promised if promised else None

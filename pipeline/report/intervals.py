@@ -12,6 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -93,6 +96,18 @@ class Timeline:
         start, end = max(start, 0.0), min(end, self.span.observed_seconds)
         missing = sum(max(0.0, min(end, gap[1]) - max(start, gap[0])) for gap in self.span.gaps)
         return max(0.0, end - start - missing)
+
+    def moments(self, every_seconds: float) -> NDArray[np.float64]:
+        """(N,) multiples of a length of time at which pictures were analysed."""
+        moments = np.round(np.arange(0.0, self.span.observed_seconds, every_seconds), 6)  # microseconds, as all here
+        for start, end in self.span.gaps:
+            moments = moments[(moments < start) | (moments >= end)]
+        return moments
+
+    def split(self, moments: NDArray[np.float64], values: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The values of such moments, for each interval those within."""
+        bounds = np.searchsorted(moments, [interval.end for interval in self.intervals])
+        return np.split(values, bounds[:-1])
 
     def _bin(self, seconds: float) -> int:
         return (round(seconds * 1e6) + self._offset) // self._length

@@ -3,54 +3,24 @@ described here, never asked."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vidan.pipeline.errors import cannot_write
-from vidan.pipeline.events import Event, EventKind, format_utc
+from vidan.pipeline.events import ALERT_KINDS, Event, EventKind
+from vidan.pipeline.report.csv_table import COVERAGE, WHEN, coverage, when, write_csv
 from vidan.pipeline.report.intervals import Interval, StreamSpan, Timeline
+from vidan.pipeline.report.measures import FlowRow, QueueRow, Speeds, extent, flow_rows, queue_rows, speeds_of
+from vidan.pipeline.report.rule_info import ZONE_DIRECTIONS, RuleInfo
 
 CERTAINTIES = ("seen", "interpolated", "bridged")
-ZONE_DIRECTIONS = {
-    EventKind.ZONE_ENTERED: "entered",
-    EventKind.ZONE_LEFT: "left",
-    EventKind.ZONE_APPEARED: "appeared",
-    EventKind.ZONE_VANISHED: "vanished",
-}
 COUNTED_KINDS = frozenset({EventKind.LINE_CROSSED, *ZONE_DIRECTIONS})
 _ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
 _NOTHING: Counter[str] = Counter()
-_WHEN = ("start", "end", "start_utc", "end_utc")
-_COVERAGE = ("observed_seconds", "expected_seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class RuleInfo:
-    """What a summary must know of one rule on one stream.
-
-    Attributes:
-        stream: Name of the stream.
-        name: Of the rule.
-        type: What it is.
-        classes: Names of the classes it can count; a class of the log that is missing here gets its row all the same.
-        directions: Display names of a line's `in` and `out`; for a zone the four words of `ZONE_DIRECTIONS`.
-        every_seconds: Between two samples of a zone's occupancy.
-    """
-
-    stream: str
-    name: str
-    type: Literal["line", "zone"]
-    classes: tuple[str, ...]
-    directions: tuple[str, ...] = tuple(ZONE_DIRECTIONS.values())
-    every_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +96,12 @@ class Summary:
         counts: Zero-filled, by rule, class, direction and interval in this order.
         occupancy: By zone and interval.
         dwells: One per zone.
-        alerts: Events that are no counts (loitering, capacity) per rule and kind.
+        alerts: Events that call for somebody (`ALERT_KINDS`), per rule and kind.
         interval_seconds: Length of the intervals.
         near_misses: How many were not counted, per rule and reason.
+        flows: Zero-filled, by flow, origin, destination and class in this order.
+        speeds: One per speed rule and stream.
+        queues: By queue and interval.
     """
 
     counts: tuple[CountRow, ...]
@@ -137,6 +110,9 @@ class Summary:
     alerts: tuple[tuple[RuleInfo, EventKind, int], ...]
     interval_seconds: float
     near_misses: tuple[tuple[RuleInfo, str, int], ...] = ()
+    flows: tuple[FlowRow, ...] = ()
+    speeds: tuple[Speeds, ...] = ()
+    queues: tuple[QueueRow, ...] = ()
 
 
 def summarize(
@@ -175,14 +151,23 @@ def summarize(
     occupancy: list[OccupancyRow] = []
     dwells: list[Dwell] = []
     alerts: list[tuple[RuleInfo, EventKind, int]] = []
+    flows: list[FlowRow] = []
+    speeds: list[Speeds] = []
+    queues: list[QueueRow] = []
     for rule in rules:
         own = by_rule[rule.stream, rule.name]
         counts += _count_rows(rule, own, timelines[rule.stream])
         if rule.type == "zone":
             occupancy += _occupancy_rows(rule, own, timelines[rule.stream])
             dwells.append(_dwell(rule, own))
-        others = Counter(event.kind for event in own if event.kind not in COUNTED_KINDS)
-        alerts += [(rule, kind, others[kind]) for kind in EventKind if others[kind]]
+        elif rule.type == "flow":
+            flows += flow_rows(rule, own)
+        elif rule.type == "speed":
+            speeds.append(speeds_of(rule, own))
+        elif rule.type == "queue":
+            queues += queue_rows(rule, own, timelines[rule.stream])
+        kinds = Counter(event.kind for event in own)
+        alerts += [(rule, kind, kinds[kind]) for kind in ALERT_KINDS if kinds[kind]]
     return Summary(
         tuple(counts),
         tuple(occupancy),
@@ -190,6 +175,9 @@ def summarize(
         tuple(alerts),
         interval_seconds,
         _near_miss_counts(rules, near_misses),
+        tuple(flows),
+        tuple(speeds),
+        tuple(queues),
     )
 
 
@@ -199,18 +187,18 @@ def write_counts_csv(path: Path, summary: Summary) -> None:
     Raises:
         SinkError: If it cannot be written.
     """
-    header = ("source", "rule", "type", "class", "direction", *_WHEN, "count", *CERTAINTIES, *_COVERAGE)
+    header = ("source", "rule", "type", "class", "direction", *WHEN, "count", *CERTAINTIES, *COVERAGE)
     rows = (
         (
             *(row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction),
-            *_when(row.interval),
+            *when(row.interval),
             row.count,
             *(row.certainties or ("", "", "")),
-            *_coverage(row.interval),
+            *coverage(row.interval),
         )
         for row in summary.counts
     )
-    _write_csv(path, header, rows)
+    write_csv(path, header, rows)
 
 
 def write_occupancy_csv(path: Path, summary: Summary) -> None:
@@ -219,17 +207,17 @@ def write_occupancy_csv(path: Path, summary: Summary) -> None:
     Raises:
         SinkError: If it cannot be written.
     """
-    header = ("source", "rule", *_WHEN, "samples", "minimum", "mean", "maximum", *_COVERAGE)
+    header = ("source", "rule", *WHEN, "samples", "minimum", "mean", "maximum", *COVERAGE)
     rows = (
         (
             *(row.rule.stream, row.rule.name),
-            *_when(row.interval),
+            *when(row.interval),
             *(row.samples, row.minimum, None if row.mean is None else round(row.mean, 4), row.maximum),
-            *_coverage(row.interval),
+            *coverage(row.interval),
         )
         for row in summary.occupancy
     )
-    _write_csv(path, header, rows)
+    write_csv(path, header, rows)
 
 
 def _count_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[CountRow]:
@@ -256,28 +244,14 @@ def direction_of(event: Event) -> str:
 
 
 def _occupancy_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[OccupancyRow]:
-    moments = _sample_moments(timeline.span, rule.every_seconds)
+    moments = timeline.moments(rule.every_seconds)
     arrivals = np.sort([event.pts_seconds for event in events if event.kind in _ARRIVALS])
     departures = np.sort(
         [event.pts_seconds for event in events if event.kind in ZONE_DIRECTIONS and event.kind not in _ARRIVALS]
     )
     inside = np.searchsorted(arrivals, moments, side="right") - np.searchsorted(departures, moments, side="right")
-    bounds = np.searchsorted(moments, [interval.end for interval in timeline.intervals])
-    rows = []
-    for interval, sample in zip(timeline.intervals, np.split(inside, bounds[:-1]), strict=True):
-        if len(sample):
-            fewest, most = int(sample.min()), int(sample.max())
-            rows.append(OccupancyRow(rule, interval, len(sample), fewest, float(sample.mean()), most))
-        else:
-            rows.append(OccupancyRow(rule, interval, 0, None, None, None))
-    return rows
-
-
-def _sample_moments(span: StreamSpan, every_seconds: float) -> NDArray[np.float64]:
-    moments = np.round(np.arange(0.0, span.observed_seconds, every_seconds), 6)  # microseconds, as in Timeline
-    for start, end in span.gaps:
-        moments = moments[(moments < start) | (moments >= end)]
-    return moments
+    samples = zip(timeline.intervals, timeline.split(moments, inside), strict=True)
+    return [OccupancyRow(rule, interval, len(sample), *extent(sample)) for interval, sample in samples]
 
 
 def _dwell(rule: RuleInfo, events: Sequence[Event]) -> Dwell:
@@ -295,22 +269,3 @@ def _near_miss_counts(rules: Sequence[RuleInfo], near_misses: Iterable[Event]) -
         for (stream, name, reason), number in sorted(found.items())
         if (stream, name) == (rule.stream, rule.name)
     )
-
-
-def _when(interval: Interval) -> tuple[float | str, ...]:
-    utcs = (interval.start_utc, interval.end_utc)
-    return interval.start, interval.end, *("" if utc is None else format_utc(utc) for utc in utcs)
-
-
-def _coverage(interval: Interval) -> tuple[float, float]:
-    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-    except OSError as error:
-        raise cannot_write("the table", path, error) from error

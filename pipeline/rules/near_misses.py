@@ -23,6 +23,9 @@ class Reason(StrEnum):
     CLASS  crossed or stayed, with a class that the rule does not count.
     POLICY crossed, but `once` or `net` count another crossing of the same track instead.
     SETTLE was inside for less than `settle` seconds.
+    SCHEDULE, COOLDOWN, DIRECTION would have counted at another time, later, or in the other direction.
+    SHORT  passed too quickly for its speed to be measured.
+    VANISHED was lost for good in a queue, so that nobody knows whether it was served.
     """
 
     TURNED = "turned"
@@ -31,6 +34,11 @@ class Reason(StrEnum):
     CLASS = "class"
     POLICY = "policy"
     SETTLE = "settle"
+    SCHEDULE = "schedule"
+    COOLDOWN = "cooldown"
+    DIRECTION = "direction"
+    SHORT = "short"
+    VANISHED = "vanished"
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, NamedTuple
@@ -100,7 +101,7 @@ class EventMaker:
         self._rule = rule
         self._class_names = tuple(class_names)
         self._class_ids = class_ids
-        self._made: dict[int | None, Counter[EventKind]] = {}
+        self._made = Ordinals()
 
     def counts(self, judged: Sighting) -> bool:
         """True if the class that the track had won by this sighting is one that the rule counts."""
@@ -146,13 +147,49 @@ class EventMaker:
             details=details,
         )
 
+    def of_event(self, kind: EventKind, cause: Event, judged: Sighting, **details: Any) -> Event:
+        """What the event of another rule means to this one: it has the same moment, place and box."""
+        return replace(
+            cause,
+            id=self._next_id(cause.stream, kind, judged.track_id),
+            kind=kind,
+            rule=self._rule,
+            label=self._class_names[judged.class_id],
+            details={**details, "class_share": float(judged.tracks.class_share[judged.row])},
+        )
+
+    def of_stream(self, kind: EventKind, stamp: Stamp, pts_seconds: float, **details: Any) -> Event:
+        """What is true of the stream from a moment on, as its frame at or after that moment shows."""
+        return Event(
+            id=self._next_id(stamp.stream, kind, None),
+            kind=kind,
+            stream=stamp.stream,
+            rule=self._rule,
+            track_id=None,
+            label=None,
+            pts_seconds=pts_seconds,
+            utc=None if stamp.utc is None else stamp.utc + timedelta(seconds=pts_seconds - stamp.pts_seconds),
+            frame=stamp.index,
+            details=details,
+        )
+
     def forget(self, track_id: int) -> None:
-        self._made.pop(track_id, None)
+        self._made.forget(track_id)
 
     def _next_id(self, stream: str, kind: EventKind, track_id: int | None) -> str:
-        made = self._made.setdefault(track_id, Counter())
+        return event_id(stream, self._rule, kind, track_id, self._made.next(kind, track_id))
+
+
+class Ordinals(dict[int | None, Counter[EventKind]]):
+    """How many events of each kind one rule has made, per track: the next one has the next number, from 1."""
+
+    def next(self, kind: EventKind, track_id: int | None) -> int:
+        made = self.setdefault(track_id, Counter())
         made[kind] += 1
-        return event_id(stream, self._rule, kind, track_id, made[kind])
+        return made[kind]
+
+    def forget(self, track_id: int) -> None:
+        self.pop(track_id, None)
 
 
 def in_order(events: Sequence[Event]) -> list[Event]:

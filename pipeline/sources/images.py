@@ -84,6 +84,11 @@ class ImageFolderSource:
         return self._name
 
     @property
+    def start_time(self) -> datetime | None:
+        """Wall-clock time of the first picture, when it is known."""
+        return self._clock.start_time
+
+    @property
     def health(self) -> SourceHealth:
         return self._health
 

@@ -82,6 +82,11 @@ class VideoSource:
         return self._name
 
     @property
+    def start_time(self) -> datetime | None:
+        """Wall-clock time of the first picture, when it is known."""
+        return self._clock.start_time
+
+    @property
     def health(self) -> SourceHealth:
         return self._health
 

@@ -160,6 +160,14 @@ CASES = [
         2,
         "stride",
     ),
+    Case(
+        "evidence of a rule that is not there",
+        config(GOOD + "output: {evidence: {rules: [gaet]}}\nrules: {gate: {type: line, points: [[0, 0], [1, 1]]}}\n"),
+        RUN,
+        2,
+        "did you mean 'gate'",
+    ),
+    Case("a report of what is no run", lambda _: None, "report FOLDER", 3, "there is no run.json in it"),
     Case("no stream", config("streams: []\n"), RUN, 2, "streams"),
     Case(
         "two streams of one name",

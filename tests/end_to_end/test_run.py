@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,15 @@ from vidan.pipeline.sinks.tracks import read_tracks
 
 MakeConfig = Callable[..., Path]
 MakeClip = Callable[[int], Path]
+Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+QUIET = """
+rules:
+  gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}
+  yard: {type: zone, polygon: [[0.3, 0.1], [0.9, 0.1], [0.9, 0.9], [0.3, 0.9]]}
+output: {folder: quiet, evidence: false, video: false}
+"""
 
 
 def _run(path: Path, *, batch: int | None = None) -> Outcome:
@@ -47,7 +57,7 @@ def test_everything_that_is_promised_is_there_and_agrees(config: MakeConfig, cli
         "expected": 60, "decoded": 60, "delivered": 60, "analysed": 60, "dropped": 0, "corrupt": 0, "repaired_pts": 0,
     }  # fmt: skip
     assert sorted(record["outputs"]) == sorted(path.name for path in folder.path.iterdir() if path != folder.manifest)
-    assert list(record["stages"]) == ["decode", "detect", "track", "rules", "draw", "encode"]
+    assert list(record["stages"]) == ["decode", "detect", "track", "rules", "draw", "encode", "evidence"]
     assert all(stage["seconds"] > 0 for stage in record["stages"].values())
     assert record["inputs"].keys() == {str(clip(60))}
     assert _times(folder.video("a")) == pytest.approx(_times(clip(60)), abs=1e-4)
@@ -74,6 +84,24 @@ def test_the_event_log_is_the_same_to_the_byte_whatever_the_batch_size(config: M
     assert logs.pop()
 
 
+def test_evidence_changes_nothing_in_the_log_and_shows_every_event(config: MakeConfig, clip: MakeClip) -> None:
+    shown = _run(config(clip(60))).folder
+    plain = _run(config(clip(60), text=QUIET)).folder
+    assert shown.events.read_bytes() == plain.events.read_bytes()
+    assert {path.name for path in shown.evidence.iterdir()} == {f"{e.id}.jpg" for e in read_events(shown.events)}
+    assert not plain.evidence.exists()
+
+
+def test_the_report_of_a_run_is_drawn_again_to_the_byte(config: MakeConfig, clip: MakeClip, vidan: Vidan) -> None:
+    folder = _run(config(clip(60), clip(35))).folder
+    page = folder.report.read_bytes()
+    folder.report.unlink()
+    result = vidan("report", folder.path, "--xlsx")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert folder.report.read_bytes() == page
+    assert folder.workbook.stat().st_size > 5000
+
+
 def test_a_stream_gives_the_same_events_alone_and_beside_another(config: MakeConfig, clip: MakeClip) -> None:
     alone = list(read_events(_run(config(clip(60))).folder.events))
     both = list(read_events(_run(config(clip(60), clip(35))).folder.events))
@@ -90,7 +118,7 @@ def test_a_run_never_writes_over_an_earlier_one(config: MakeConfig, clip: MakeCl
 
 
 def test_what_is_switched_off_is_not_written(config: MakeConfig, clip: MakeClip) -> None:
-    text = "output: {folder: runs, video: false, tracks: false, report: false, database: false}\n"
+    text = "output: {folder: runs, video: false, evidence: false, tracks: false, report: false, database: false}\n"
     outcome = _run(config(clip(10), text=text))
     names = {path.name for path in outcome.folder.path.iterdir()}
     assert names == {"counts.csv", "events.jsonl", "near_misses.jsonl", "run.json"}

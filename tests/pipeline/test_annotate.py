@@ -7,15 +7,19 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
-from vidan.pipeline import annotate
-from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape, in_arrow, track_colour
+from vidan.pipeline import drawing
+from vidan.pipeline.annotate import Annotator
+from vidan.pipeline.calibration import Calibration
+from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape, in_arrow, track_colour
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
 GATE = LineShape("gate", ((10.0, 100.0), (190.0, 100.0)), ("north", "south"))
@@ -61,7 +65,7 @@ def painted(annotator: Annotator, result: FrameResult) -> NDArray[np.uint8]:
     return picture
 
 
-def is_painted(pixel: NDArray[np.uint8], colour: annotate.Colour) -> bool:
+def is_painted(pixel: NDArray[np.uint8], colour: drawing.Colour) -> bool:
     """True if nearly nothing of the grey ground shows through the anti-aliased stroke."""
     return bool(np.abs(pixel.astype(int) - colour).max() <= 16)
 
@@ -74,7 +78,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def put_text(picture: NDArray[np.uint8], text: str, *rest: object) -> None:
         texts.append(text)
 
-    monkeypatch.setattr(annotate.cv2, "putText", put_text)
+    monkeypatch.setattr(drawing.cv2, "putText", put_text)
     return texts
 
 
@@ -130,8 +134,8 @@ def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
 def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
     annotator = Annotator(150, 200, class_names=(), lines=[GATE])
     crossing = event(EventKind.LINE_CROSSED, "gate", 1, direction="north")
-    assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == annotate.WHITE
-    assert tuple(painted(annotator, result_at(0.6))[100, 150]) == annotate.LINE_COLOUR
+    assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == drawing.WHITE
+    assert tuple(painted(annotator, result_at(0.6))[100, 150]) == drawing.LINE_COLOUR
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (37, 51), (240, 320), (600, 800), (2160, 3840)])
@@ -175,3 +179,24 @@ def test_text_is_legible_at_320_pixels_and_at_4k() -> None:
         Annotator(height, width, class_names=()).paint(picture, result_at(0.0, None, (), height, width))
         _, _, _, box_height = cv2.boundingRect((picture != 90).any(axis=2).astype(np.uint8))
         assert least < box_height < most * 2
+
+
+def test_speed_is_written_at_the_box_and_forgotten_outside() -> None:
+    area = shapely.box(0, 0, 150, 150)
+    shape = SpeedShape("road", area, Calibration.from_length((0, 0), (10, 0), 1.0), 1.0, "m/s", "bottom_center")
+    labels = SpeedLabels(shape)
+    for index in range(15):
+        tracks = tracks_at((7, 5.0 + 4 * index, 40.0, 15.0 + 4 * index, 80.0))
+        labels.watch(result_at(index / 10, tracks).counted[0])
+        assert (labels.of(7) is None) == (index < 10)
+    assert labels.of(7) == "4.0 m/s"
+    labels.watch(result_at(1.5, tracks_at((7, 160.0, 40.0, 170.0, 80.0))).counted[0])
+    assert labels.of(7) is None
+
+
+def test_a_queue_shows_how_many_wait() -> None:
+    shape = QueueShape("till", ((40.0, 20.0), (160.0, 20.0), (160.0, 120.0)), ((160.0, 20.0), (160.0, 120.0)))
+    annotator = Annotator(150, 200, class_names=["person"], queues=[shape])
+    changed = Event("0" * 16, EventKind.QUEUE_CHANGED, "door", "till", None, None, 0.0, None, 0, details={"length": 3})
+    painted(annotator, result_at(0.0, events=(changed,)))
+    assert annotator._number_in("till") == 3

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from vidan.detector import Detections
-from vidan.pipeline.build import describe_rules, lane_maker, rules_of, warn_of_unseen_rules
+from vidan.pipeline.build import (
+    describe_rules,
+    heatmap_names,
+    lane_maker,
+    rules_of,
+    rules_without_clock,
+    warn_of_unseen_rules,
+)
 from vidan.pipeline.config.load import load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.events import Event
@@ -141,3 +148,63 @@ def test_a_summary_is_told_the_classes_that_a_rule_can_count(config_of) -> None:
     assert (yard.type, yard.every_seconds) == ("zone", 2.5)
     assert yard.classes == ("person", "car", "truck")
     assert other_gate.stream == "b"
+
+
+SIDES = """
+        west: {type: line, points: [[0.2, 0.0], [0.2, 1.0]]}
+        east: {type: line, points: [[0.8, 0.0], [0.8, 1.0]]}
+"""
+
+
+def test_a_flow_goes_between_other_rules(config_of) -> None:
+    config = config_of(
+        f"rules: {SIDES}        gate: {{type: flow, places: [west, east]}}\n".replace("rules: ", "rules:")
+    )
+    [event] = [event for event in _walk(config) if event.rule == "gate"]
+    assert (event.details["origin"], event.details["destination"]) == ("west", "east")
+
+
+@pytest.mark.parametrize("line", ["line: east", "points: [[0.8, 1.0], [0.8, 0.0]]"])
+def test_a_queue_is_served_by_the_way_out_of_it_however_the_line_is_drawn(config_of, line: str) -> None:
+    polygon = "[[0.4, 0.0], [0.8, 0.0], [0.8, 1.0], [0.4, 1.0]]"
+    config = config_of(f"rules:{SIDES}        gate: {{type: queue, polygon: {polygon}, {line}}}\n")
+    events = [event.kind.value for event in _walk(config) if event.rule == "gate"]
+    assert events == ["queue_served"]
+
+
+def test_speed_uses_the_calibration_of_its_stream_in_fractions_of_any_frame(config_of, tmp_path: Path) -> None:
+    path = tmp_path / "speed.yaml"
+    path.write_text(
+        "streams: [{name: a, source: a.mp4, calibration: {line: {points: [[0, 0.5], [1, 0.5]], metres: 30}}}]\n"
+        "rules: {road: {type: speed, unit: m/s, limit: 3}}\n"
+    )
+    config = load_config(path).config
+    for size in ((100, 200), (300, 400)):
+        events = _walk(config, size=size)
+        assert [event.kind.value for event in events] == ["speeding", "speed_measured"]
+        expected = (size[1] - 20) / 60 * 10 / size[1] * 30  # pixels per second over pixels per metre
+        assert events[1].details["speed"] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_direction_that_does_not_count_is_no_event_and_no_column(config_of) -> None:
+    config = config_of("rules: {gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]], count: out}}")
+    assert _walk(config) == []
+    assert {info.directions for info in describe_rules(config, CLASSES)} == {("out",)}
+
+
+def test_heatmaps_have_files_of_their_own(config_of) -> None:
+    one = config_of("rules: {gate: {type: heatmap}}")
+    assert heatmap_names(one) == {("a", "gate"): None, ("b", "gate"): None}
+    two = config_of("rules: {warm: {type: heatmap}, gate: {type: heatmap, classes: [car]}}")
+    assert heatmap_names(two) == {("a", "warm"): "warm", ("a", "gate"): "gate", ("b", "gate"): None}
+    assert describe_rules(two, CLASSES) == []
+
+
+def test_a_schedule_without_a_clock_is_named(config_of) -> None:
+    schedule = "{time_zone: UTC, windows: [{from: '07:00', to: '19:00'}]}"
+    config = config_of(
+        f"rules: {{gate: {{type: line, points: [[0, 0], [1, 1]], schedule: {schedule}}}, b: {{type: heatmap}}}}"
+    )
+    [complaint] = rules_without_clock(config, "a")
+    assert "rule gate has a schedule" in complaint
+    assert "start_time" in complaint

@@ -213,9 +213,10 @@ sizes = st.integers(1, 64).map(lambda n: 32 * n)
 def lines(draw: st.DrawFn) -> dict[str, Any]:
     across = sorted(draw(st.lists(st.integers(2, 4000), min_size=2, max_size=6, unique=True)))
     names = draw(st.lists(labels, min_size=2, max_size=2, unique=True))
+    heights = st.integers(-100, -3) | st.integers(0, 4000)  # half a pixel beside 0 would look like a fraction
     return {
         "type": "line",
-        "points": [[x, draw(st.integers(-100, 4000)) + draw(st.sampled_from([0, 1.5]))] for x in across],
+        "points": [[x, draw(heights) + draw(st.sampled_from([0, 1.5]))] for x in across],
         "classes": draw(class_lists),
         "hysteresis": draw(st.floats(0, 10)),
         "policy": draw(st.sampled_from(["every", "once", "net"])),

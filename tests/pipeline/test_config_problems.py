@@ -14,6 +14,10 @@ streams:
   - {name: gate, source: gate.mp4}
 """
 RULES = GOOD + "rules:\n"
+ON_ONE_LINE = "  s: {{type: speed, calibration: {{points: [{}]}}}}\n".format(
+    ", ".join(f"{{image: [{x}, {x}], ground: [{x}, 0]}}" for x in (1, 2, 3, 4))
+)
+AREA = "  area: {type: zone, polygon: [[0, 0], [1, 0], [1, 1]]}\n"
 CLASSES = ("person", "car", "truck")
 
 
@@ -86,8 +90,18 @@ def complaints(folder: Path, text: str) -> list[str]:
         (video("start_time: 0001-01-01T00:00+05:00"), "beyond the calendar"),
         # rules and shapes
         (RULES + "  r: 5\n", "4: rules.r: should be a mapping of keys to values, got 5"),
-        (RULES + "  r: {points: [[0, 0], [1, 1]]}\n", "4: rules.r.type: is missing; it should be line or zone"),
-        (RULES + "  r: {type: lin}\n", "4: rules.r.type: should be line or zone, got 'lin' (did you mean 'line'?)"),
+        # rules that need another rule, the ground, a clock or a file
+        (RULES + AREA + "  f: {type: flow, places: [area, arae]}\n", "there is no rule 'arae' (did you mean 'area'?)"),
+        (RULES + AREA + "  q: {type: queue, polygon: [[0, 0], [1, 0], [1, 1]], line: area}\n", "line, got 'area'"),
+        (RULES + "  s: {type: speed}\n", "4: rules.s.calibration: is missing, and stream 'gate' has none"),
+        (RULES + "  h e: {type: heatmap}\n", "4: rules.h e: names a file"),
+        (RULES + ON_ONE_LINE, "rules.s.calibration.points: too many of the points of the picture lie on one line"),
+        (RULES + "  h: {type: heatmap, schedule: {time_zone: Europe/Berln, windows: [{from: '07:00', to: '19:00'}]}}\n",
+         "rules.h.schedule.time_zone: is no time zone"),
+        (RULES + "  h: {type: heatmap, schedule: {time_zone: UTC, windows: [{from: 7:00, to: '19:00'}]}}\n",
+         "windows[0].from: should be a time of day"),
+        (RULES + "  r: {points: [[0, 0], [1, 1]]}\n", "rules.r.type: is missing; it should be flow, heatmap, line, "),
+        (RULES + "  r: {type: lin}\n", "or heatmap, got 'lin' (did you mean 'line'?)"),
         (RULES + "  r: {type: line}\n", "4: rules.r.points: is missing"),
         (rule("line", "points: [[0, 0]]"), "4: rules.r.points: should have 2 or more entries, has 1"),
         (RULES + "  r:\n    type: line\n    points:\n    - [0, 0]\n    - [1]\n", "8: rules.r.points[1][1]: is"),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, inspect, select
 
@@ -48,7 +49,7 @@ def event(number: int) -> Event:
 
 
 def result(*events: Event) -> FrameResult:
-    frame = Frame.without_picture(Stamp("door", 0, 0.0), 48, 64)
+    frame = Frame.from_array(Stamp("door", 0, 0.0), np.zeros((48, 64, 3), np.uint8))
     return FrameResult(frame, Detections.empty(), Tracks.empty(), (), events)
 
 

@@ -21,7 +21,7 @@ from vidan.detector import Detections
 from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
-from vidan.pipeline.sinks import video
+from vidan.pipeline.sinks import mp4, video
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.trackers import Tracks
 
@@ -72,7 +72,7 @@ def test_browsers_can_play_it(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        assert (stream.duration, stream.time_base) == (round(60 / 25 / video.TIME_BASE), video.TIME_BASE)
+        assert (stream.duration, stream.time_base) == (round(60 / 25 / mp4.TIME_BASE), mp4.TIME_BASE)
         assert container.metadata["creation_time"].startswith("2024-05-01T10:00:00")
 
 
@@ -218,14 +218,14 @@ def test_writing_waits_while_the_queue_is_full_and_no_picture_is_lost(tmp_path: 
 
 
 def test_an_ffmpeg_without_encoder_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(video.ENCODERS, "h264", ("libnothing", "libnothing2"))
+    monkeypatch.setitem(mp4.ENCODERS, "h264", ("libnothing", "libnothing2"))
     with pytest.raises(SinkError, match=r"no h264 encoder.*libnothing, libnothing2.*output\.video"):
         AnnotatedVideoSink(tmp_path / "a.mp4", stream="door", make_annotator=unpainted)
 
 
 def test_the_next_encoder_of_the_list_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(video.ENCODERS, "h264", ("libnothing", "libx264"))
-    assert video.choose_encoder("h264") == "libx264"
+    monkeypatch.setitem(mp4.ENCODERS, "h264", ("libnothing", "libx264"))
+    assert mp4.choose_encoder("h264") == "libx264"
 
 
 def test_a_killed_process_leaves_a_playable_file(tmp_path: Path) -> None:

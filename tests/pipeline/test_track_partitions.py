@@ -40,7 +40,7 @@ def counted_frame(stream: str, index: int, count: int, utc: datetime | None) -> 
 def store(folder: Path, frames: list[CountedFrame], *, partitioned: bool) -> Path:
     sink = TrackStore(folder / "tracks.parquet", ("person",), partitions=folder / "tracks" if partitioned else None)
     for frame in frames:
-        picture = Frame.without_picture(frame.stamp, 48, 64)
+        picture = Frame.from_array(frame.stamp, np.zeros((48, 64, 3), np.uint8))
         sink.write(FrameResult(picture, Detections.empty(), Tracks.empty(), (frame,), ()))
     sink.close()
     return folder / ("tracks" if partitioned else "tracks.parquet")

@@ -42,6 +42,12 @@ def missed() -> Callable[[Rule, Sequence[Scene]], list[Event]]:
 
 
 @pytest.fixture(scope="session")
+def notice() -> Callable[[Rule, Sequence[Scene]], list[Event]]:
+    """Shows frames to a rule; what it counts and what it nearly counts, in its order."""
+    return lambda rule, scenes: [event for stamp, tracks in scenes for event in rule.update(stamp, tracks)]
+
+
+@pytest.fixture(scope="session")
 def ground_truth(shared: Path) -> Callable[[str, float, int], list[Scene]]:
     """Frames of the annotated tracks of a MOT Challenge sequence: `ground_truth(sequence, fps, frames)`."""
     return cache(partial(frames_of_ground_truth, shared / "tracking"))

@@ -1,0 +1,192 @@
+"""Events -> the table of the report: its first rows as they are, all of them packed for the script, and thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vidan.pipeline.events import Event
+from vidan.pipeline.run_folder import RunFolder
+
+ROWS_WITHOUT_SCRIPT = 100
+THUMBNAIL_BYTES = 4_000_000  # of all thumbnails in one page; stills beyond are links
+THUMBNAIL_SIZE = (240, 135)  # pixels
+COLUMNS = ("source", "rule", "event", "class", "direction", "certainty", "details")  # texts of an event's row
+
+_IN_OTHER_COLUMNS = {"direction", "certainty", "segment", "class_share"}
+_UNITS = {"dwell": " s", "waited": " s", "speed_kmh": " km/h"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A table of events.
+
+    Attributes:
+        name: Of the table, for the script.
+        number: Of all events.
+        rows: The first `ROWS_WITHOUT_SCRIPT` as texts: id, time, then one per word of `COLUMNS` and the track.
+        packed: All of them: Base64 of gzip of JSON; see `_pack`.
+    """
+
+    name: str
+    number: int
+    rows: tuple[Mapping[str, str], ...]
+    packed: str
+
+    @classmethod
+    def of(cls, name: str, events: Sequence[Event], starts_utc: Mapping[str, str | None]) -> Ledger:
+        """The table of a log.
+
+        Args:
+            name: Of the table.
+            events: In the order of the log.
+            starts_utc: When each stream began, ISO 8601, or None where nobody knows.
+        """
+        return cls(
+            name,
+            len(events),
+            tuple(_row(event) for event in events[:ROWS_WITHOUT_SCRIPT]),
+            _pack(events, starts_utc),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stills:
+    """The evidence of a run.
+
+    Attributes:
+        thumbnails: JPEG in Base64 by event id, within `THUMBNAIL_BYTES`.
+        stills: Ids of all events with a picture.
+        clips: Ids of all events with a clip.
+    """
+
+    thumbnails: Mapping[str, str]
+    stills: frozenset[str]
+    clips: frozenset[str]
+
+    def to_json(self) -> str:
+        """For the script. Ids are file names, which may be anything: `<` is escaped."""
+        record = {
+            "thumbnails": self.thumbnails,
+            "stills": sorted(self.stills - self.thumbnails.keys()),
+            "clips": sorted(self.clips),
+        }
+        return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
+
+    @classmethod
+    def of(cls, folder: RunFolder, events: Sequence[Event], widths: Mapping[str, int]) -> Stills:
+        """What lies in the folder of evidence.
+
+        Args:
+            folder: Of the run.
+            events: Those that may have evidence.
+            widths: Of the pictures of each stream, in pixels, to which the events' boxes refer.
+        """
+        names = {path.name for path in folder.evidence.iterdir()} if folder.evidence.is_dir() else set()
+        shown = [event for event in events if f"{event.id}.jpg" in names]
+        doubtful_first = sorted(shown, key=lambda event: event.details.get("certainty", "seen") == "seen")
+        thumbnails: dict[str, str] = {}
+        left = THUMBNAIL_BYTES
+        for event in doubtful_first:
+            jpeg = _thumbnail(folder.evidence / f"{event.id}.jpg", event, widths.get(event.stream))
+            left -= len(jpeg) * 4 // 3
+            if left < 0:
+                break
+            if jpeg:
+                thumbnails[event.id] = base64.b64encode(jpeg).decode()
+        clips = (event.id for event in events if f"{event.id}.mp4" in names)
+        return cls(thumbnails, frozenset(event.id for event in shown), frozenset(clips))
+
+
+def _row(event: Event) -> dict[str, str]:
+    return {"id": event.id, "time": f"{event.pts_seconds:.2f}", "track": _text(event.track_id)} | dict(
+        zip(COLUMNS, _texts(event), strict=True)
+    )
+
+
+def _texts(event: Event) -> tuple[str, ...]:
+    """One per word of `COLUMNS`."""
+    details = event.details
+    rest = ((key, value) for key, value in details.items() if key not in _IN_OTHER_COLUMNS and value is not None)
+    return (
+        event.stream,
+        event.rule,
+        event.kind.value.replace("_", " "),
+        event.label or "",
+        _text(details.get("direction")),
+        _text(details.get("certainty")),
+        ", ".join(f"{key.replace('_', ' ')} {_number(value)}{_UNITS.get(key, '')}" for key, value in rest),
+    )
+
+
+def _pack(events: Sequence[Event], starts_utc: Mapping[str, str | None]) -> str:
+    """Columns instead of rows, each text once, times as differences: 100 000 events take 2 to 3 MB.
+
+    The JSON holds ``texts`` (per word of `COLUMNS` the different texts and for each event its place among them),
+    ``milliseconds`` (each minus the one before), ``tracks`` (0: none), ``ids`` (16 hex digits each, joined), and
+    ``starts`` (milliseconds since 1970 per text of the first column, or null).
+    """
+    columns = zip(*(_texts(event) for event in events), strict=True) if events else ((),) * len(COLUMNS)
+    texts = [_dictionary(column) for column in columns]
+    milliseconds = [round(event.pts_seconds * 1000) for event in events]
+    record = {
+        "texts": texts,
+        "milliseconds": [now - before for now, before in zip(milliseconds, [0, *milliseconds], strict=False)],
+        "tracks": [event.track_id or 0 for event in events],
+        "ids": "".join(event.id for event in events),
+        "starts": [starts_utc.get(stream) for stream in texts[0]["words"]],
+    }
+    data = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+
+
+def _dictionary(column: Iterable[str]) -> dict[str, Any]:
+    places: dict[str, int] = {}
+    rows = [places.setdefault(text, len(places)) for text in column]
+    return {"words": list(places), "rows": rows}
+
+
+def _thumbnail(path: Path, event: Event, stream_width: int | None) -> bytes:
+    """The part of a still around the event, as JPEG; empty if the file is no picture."""
+    try:
+        with Image.open(path) as still:
+            still.draft("RGB", (THUMBNAIL_SIZE[0] * 4, THUMBNAIL_SIZE[1] * 4))
+            region = _region(event, still.width / stream_width if stream_width else 1.0, still.width, still.height)
+            small = still.convert("RGB").crop(region)
+    except OSError:
+        return b""
+    small.thumbnail(THUMBNAIL_SIZE)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=70, optimize=True)
+    return out.getvalue()
+
+
+def _region(event: Event, scale: float, width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of a still to show: the object with three times its size around it, within the picture."""
+    if event.box is None:
+        return 0, 0, width, height
+    left, top, right, bottom = (side * scale for side in event.box)
+    aspect = THUMBNAIL_SIZE[0] / THUMBNAIL_SIZE[1]
+    tall = min(height, max(2.2 * (bottom - top), 2.2 * (right - left) / aspect, height / 4))
+    wide = min(width, tall * aspect)
+    x = min(max(0.0, (left + right - wide) / 2), width - wide)
+    y = min(max(0.0, (top + bottom - tall) / 2), height - tall)
+    return round(x), round(y), round(x + wide), round(y + tall)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return "–".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

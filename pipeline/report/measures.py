@@ -1,0 +1,166 @@
+"""What is more than a count: journeys between places, speeds, and queues with the time that people lost in them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidan.pipeline.calibration import UNITS, SpeedUnit
+from vidan.pipeline.events import Event, EventKind
+from vidan.pipeline.report.csv_table import COVERAGE, WHEN, coverage, when, write_csv
+from vidan.pipeline.report.intervals import Interval, Timeline
+from vidan.pipeline.report.rule_info import RuleInfo
+
+_ENDS_OF_WAITS = (EventKind.QUEUE_SERVED, EventKind.QUEUE_ABANDONED)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRow:
+    """One cell of an origin–destination matrix, for one class.
+
+    Attributes:
+        rule: Which flow on which stream.
+        origin: Name of the first of its places that the tracks met.
+        destination: Name of the last one; the origin again where they met no other after it.
+        label: Name of the class.
+        count: Finished tracks.
+    """
+
+    rule: RuleInfo
+    origin: str
+    destination: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """How fast the passes through a speed rule were.
+
+    Attributes:
+        rule: Which speed rule on which stream.
+        unit: In which people read it.
+        limit: In that unit; None where none is set.
+        metres_per_second: The median speed of each pass, ascending.
+    """
+
+    rule: RuleInfo
+    unit: SpeedUnit
+    limit: float | None
+    metres_per_second: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """How long a queue was during one interval, from samples in the time that was seen, and who left it then.
+
+    Attributes:
+        rule: Which queue on which stream.
+        interval: When.
+        samples: How many samples; without any the next three are None.
+        minimum: Fewest waiting.
+        mean: Over the samples.
+        maximum: Most waiting.
+        waits: Seconds that each track which was served in this interval had waited, ascending.
+        abandoned: Seconds that each track which gave up in this interval had waited, ascending.
+    """
+
+    rule: RuleInfo
+    interval: Interval
+    samples: int
+    minimum: int | None
+    mean: float | None
+    maximum: int | None
+    waits: tuple[float, ...]
+    abandoned: tuple[float, ...]
+
+
+def flow_rows(rule: RuleInfo, events: Sequence[Event]) -> list[FlowRow]:
+    """The matrix of a flow, zero-filled; its cells add up to its events."""
+    found = Counter(
+        (str(event.details["origin"]), str(event.details["destination"]), event.label or "")
+        for event in events
+        if event.kind is EventKind.FLOW_COMPLETED
+    )
+    labels = dict.fromkeys((*rule.classes, *sorted({label for *_, label in found})))
+    places = dict.fromkeys((*rule.places, *sorted({place for *pair, _ in found for place in pair})))
+    return [FlowRow(rule, *cell, found[cell]) for cell in product(places, places, labels)]
+
+
+def speeds_of(rule: RuleInfo, events: Sequence[Event]) -> Speeds:
+    """The speeds of all passes through a speed rule."""
+    passes = [event for event in events if event.kind is EventKind.SPEED_MEASURED]
+    speeds = sorted(event.details["speed"] / UNITS[rule.unit] for event in passes)
+    return Speeds(rule, rule.unit, rule.limit, tuple(speeds))
+
+
+def queue_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[QueueRow]:
+    """The length of a queue in each interval, and the waits that ended in it."""
+    changes = sorted((e.pts_seconds, int(e.details["length"])) for e in events if e.kind is EventKind.QUEUE_CHANGED)
+    moments = timeline.moments(rule.every_seconds)
+    lengths = np.array([0, *(length for _, length in changes)])
+    sampled = lengths[np.searchsorted([seconds for seconds, _ in changes], moments, side="right")]
+    waits: dict[EventKind, defaultdict[int, list[float]]] = {kind: defaultdict(list) for kind in _ENDS_OF_WAITS}
+    for event in events:
+        if event.kind in waits:
+            waits[event.kind][timeline.index(event.pts_seconds)].append(float(event.details["wait"]))
+    rows = []
+    for i, (interval, sample) in enumerate(zip(timeline.intervals, timeline.split(moments, sampled), strict=True)):
+        served, abandoned = (tuple(sorted(waits[kind][i])) for kind in _ENDS_OF_WAITS)
+        rows.append(QueueRow(rule, interval, len(sample), *extent(sample), served, abandoned))
+    return rows
+
+
+def extent(sample: NDArray[np.int64]) -> tuple[int | None, float | None, int | None]:
+    """Minimum, mean and maximum of a sample; None of an empty one."""
+    if not len(sample):
+        return None, None, None
+    return int(sample.min()), float(sample.mean()), int(sample.max())
+
+
+def write_flows_csv(path: Path, rows: Sequence[FlowRow]) -> None:
+    """Writes flows.csv, one line per cell of the matrix and class.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    header = ("source", "rule", "origin", "destination", "class", "count")
+    write_csv(
+        path,
+        header,
+        ((row.rule.stream, row.rule.name, row.origin, row.destination, row.label, row.count) for row in rows),
+    )
+
+
+def write_queue_csv(path: Path, rows: Sequence[QueueRow]) -> None:
+    """Writes queue.csv.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    header = (
+        *("source", "rule", *WHEN, "samples", "minimum", "mean", "maximum"),
+        *("served", "mean_wait", "longest_wait", "abandoned", *COVERAGE),
+    )
+    write_csv(
+        path,
+        header,
+        (
+            (
+                *(row.rule.stream, row.rule.name, *when(row.interval)),
+                *(row.samples, row.minimum, None if row.mean is None else round(row.mean, 4), row.maximum),
+                len(row.waits),
+                *((round(fmean(row.waits), 3), round(row.waits[-1], 3)) if row.waits else (None, None)),
+                len(row.abandoned),
+                *coverage(row.interval),
+            )
+            for row in rows
+        ),
+    )
