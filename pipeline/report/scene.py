@@ -168,7 +168,7 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
         return {}
     try:
         tracks = ds.dataset(path, format="parquet", partitioning=_PARTITIONS)
-        ids = _track_ids(tracks)
+        ids = {stream: own for stream, own in _track_ids(tracks).items() if stream in sizes}
         chosen = {
             stream: set(np.sort(own)[np.unique(np.linspace(0, len(own) - 1, MOST_WAYS).astype(int))].tolist())
             for stream, own in ids.items()
