@@ -23,6 +23,7 @@ from vidan.pipeline.config.schema import (
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
+from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.rules.bridge import Bridge
 from vidan.pipeline.rules.line import LineRule
@@ -81,6 +82,14 @@ def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource:
             return VideoSource(stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
         case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
             return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
+
+
+def build_watch(stream: StreamConfig) -> PictureWatch | None:
+    """What looks out for frozen and dark pictures of a stream; None where that is switched off."""
+    health = stream.health
+    if health is None:
+        return None
+    return PictureWatch(frozen_seconds=health.frozen_seconds, dark_level=health.dark_level)
 
 
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:

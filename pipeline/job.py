@@ -15,6 +15,7 @@ from vidan.pipeline.build import (
     annotator_maker,
     build_detector,
     build_source,
+    build_watch,
     describe_rules,
     find_weights,
     lane_maker,
@@ -156,7 +157,8 @@ def open_streams(config: RunConfig) -> list[Stream]:
         else:
             source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
             named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
-            streams.append(Stream(source, StreamRecord(wanted.name, mask_url_password(named), source.health)))
+            record = StreamRecord(wanted.name, mask_url_password(named), source.health)
+            streams.append(Stream(source, record, build_watch(wanted)))
     if problems:
         for stream in streams:
             stream.source.close()
@@ -249,7 +251,12 @@ def _conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, 
     events = list(read_events(folder.events))
     spans = [
         StreamSpan(
-            record.name, record.seconds, record.health.duration_seconds, record.start_utc, tuple(record.health.gaps)
+            record.name,
+            record.seconds,
+            record.health.duration_seconds,
+            record.start_utc,
+            record.gaps,
+            tuple(record.drops.drops),
         )
         for record in manifest.streams
     ]

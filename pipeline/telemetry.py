@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-STAGES = ("decode", "detect", "track", "rules", "draw", "encode")
+STAGES = ("decode", "detect", "watch", "track", "rules", "draw", "encode")
 
 
 class StageTimes:

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from vidan.pipeline.coverage import spans_by_reason
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
 from vidan.pipeline.manifest import Manifest, StreamRecord
@@ -119,6 +120,10 @@ def _account(manifest: Manifest) -> Iterator[str]:
         parts = [f"{health.decoded} frames decoded", f"{stream.analysed} analysed"]
         yield f"{stream.name}: " + ", ".join([*parts, *(f"{number} {what}" for what, number in lost.items())])
         yield from (f"{stream.name}: {problem}" for problem in health.problems)
+        if gaps := stream.gaps:
+            lost = {why: sum(end - start for start, end in spans) for why, spans in spans_by_reason(gaps).items()}
+            reasons = ", ".join(f"{seconds:.1f} s {why}" for why, seconds in lost.items())
+            yield f"{stream.name}: {stream.seconds_observed:.1f} s were seen; not seen: {reasons}"
     if manifest.ended is not None:
         seconds = (manifest.ended - manifest.started).total_seconds()
         frames = sum(stream.analysed for stream in manifest.streams)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from vidan.pipeline.coverage import GapReason
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import Event, to_record
 from vidan.pipeline.report.intervals import Interval
@@ -52,7 +53,12 @@ def render_report(summary: Summary, events: Sequence[Event], manifest: Mapping[s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "duration": duration, "percent": lambda share: f"{share:.1%}"}
+    environment.filters |= {
+        "clock": clock,
+        "duration": duration,
+        "percent": lambda share: f"{share:.1%}",
+        "words": lambda reason: GapReason(reason).words,
+    }
     return environment.get_template("report.html.j2").render(
         title=title,
         manifest=manifest,
@@ -234,8 +240,7 @@ def dwell_chart(dwell: Dwell) -> Chart:
 
 def _coverage(stream: Mapping[str, Any]) -> tuple[float, float]:
     """Seconds seen and seconds promised of a stream's record in run.json."""
-    promised = max(stream["seconds"], stream["seconds_expected"] or 0.0)
-    return stream["seconds"] - sum(end - start for start, end in stream["gaps"]), promised
+    return stream["seconds_observed"], max(stream["seconds"], stream["seconds_expected"] or 0.0)
 
 
 def nice_top(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Intervals of a stream's time, aligned to the clock, each with the seconds that were seen of it.
+"""Intervals of a stream's time, aligned to the clock, each with the seconds that were seen of it, and why not more.
 
 clock      09:59        10:00        10:01        10:02
            |            |            |            |
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from vidan.pipeline.coverage import Drops, Gap, GapReason, merge, overlap, spans_by_reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,14 +27,16 @@ class StreamSpan:
         observed_seconds: End of the last picture that was analysed.
         expected_seconds: End that the source promised; None means the same.
         start_utc: Wall-clock time of the stream's second 0 when it is known.
-        gaps: (start, end) where pictures are missing.
+        gaps: What was not seen of it, and why; they may overlap.
+        drops: Frames that came and were not analysed.
     """
 
     name: str
     observed_seconds: float
     expected_seconds: float | None = None
     start_utc: datetime | None = None
-    gaps: tuple[tuple[float, float], ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    drops: tuple[Drops, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Interval:
         end_utc: The same as wall-clock time when it is known.
         observed_seconds: How much of it was seen.
         expected_seconds: How much of it lies within the time that the source promised.
+        dropped_frames: How many frames came in it and were not analysed.
+        lost_seconds: How much of it was not seen, per reason in alphabetical order; reasons may overlap.
     """
 
     start: float
@@ -54,6 +60,13 @@ class Interval:
     end_utc: datetime | None
     observed_seconds: float
     expected_seconds: float
+    dropped_frames: int = 0
+    lost_seconds: tuple[tuple[GapReason, float], ...] = ()
+
+    @property
+    def is_observed(self) -> bool:
+        """False where nobody looked for as long as a millisecond, so that nothing counted says nothing."""
+        return self.observed_seconds >= 0.001
 
 
 class Timeline:
@@ -79,6 +92,8 @@ class Timeline:
         self._length = round(interval_seconds * 1e6)
         began = 0 if span.start_utc is None else (span.start_utc - _EPOCH) // _MICROSECOND
         self._offset = began % self._length  # from the first boundary to the stream's second 0
+        self._unseen = merge(gap[:2] for gap in span.gaps)
+        self._lost = spans_by_reason(span.gaps)
         self._promised = max(span.observed_seconds, span.expected_seconds or 0.0)
         reached = -(-(round(self._promised * 1e6) + self._offset) // self._length)  # rounded up
         count = max(reached, self._bin(last_event_seconds) + 1)
@@ -91,8 +106,7 @@ class Timeline:
     def observed(self, start: float, end: float) -> float:
         """Seconds between two moments of which pictures were analysed."""
         start, end = max(start, 0.0), min(end, self.span.observed_seconds)
-        missing = sum(max(0.0, min(end, gap[1]) - max(start, gap[0])) for gap in self.span.gaps)
-        return max(0.0, end - start - missing)
+        return max(0.0, end - start - overlap(self._unseen, start, end))
 
     def _bin(self, seconds: float) -> int:
         return (round(seconds * 1e6) + self._offset) // self._length
@@ -101,6 +115,9 @@ class Timeline:
         first = k * self._length - self._offset
         start, end = first / 1e6, (first + self._length) / 1e6
         began = self.span.start_utc
+        lost = {
+            reason: overlap(spans, max(start, 0.0), min(end, self._promised)) for reason, spans in self._lost.items()
+        }
         return Interval(
             start=start,
             end=end,
@@ -108,4 +125,6 @@ class Timeline:
             end_utc=None if began is None else began + (first + self._length) * _MICROSECOND,
             observed_seconds=self.observed(start, end),
             expected_seconds=max(0.0, min(end, self._promised) - max(start, 0.0)),
+            dropped_frames=sum(drops.before(end) - drops.before(start) for drops in self.span.drops),
+            lost_seconds=tuple((reason, seconds) for reason, seconds in lost.items() if seconds >= 0.001),
         )

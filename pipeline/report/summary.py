@@ -29,7 +29,7 @@ COUNTED_KINDS = frozenset({EventKind.LINE_CROSSED, *ZONE_DIRECTIONS})
 _ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
 _NOTHING: Counter[str] = Counter()
 _WHEN = ("start", "end", "start_utc", "end_utc")
-_COVERAGE = ("observed_seconds", "expected_seconds")
+_COVERAGE = ("observed_seconds", "expected_seconds", "dropped_frames", "gap_reasons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ class CountRow:
     interval: Interval
     certainties: tuple[int, int, int] | None
     count: int
+
+    @property
+    def is_unknown(self) -> bool:
+        """True where nobody looked, so that a count of nothing is no zero. (An event may fall into a gap all the same:
+        it is interpolated, or pictures froze behind it.)"""
+        return self.count == 0 and not self.interval.is_observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Summary:
     """Everything that a table or a report of a run shows.
 
     Attributes:
-        counts: Zero-filled, by rule, class, direction and interval in this order.
+        counts: By rule, class, direction and interval in this order, also where nothing was counted.
         occupancy: By zone and interval.
         dwells: One per zone.
         alerts: Events that are no counts (loitering, capacity) per rule and kind.
@@ -179,7 +185,7 @@ def summarize(
 
 
 def write_counts_csv(path: Path, summary: Summary) -> None:
-    """Writes counts.csv.
+    """Writes counts.csv. Where nobody looked and nothing was counted, the count is empty: missing is not zero.
 
     Raises:
         SinkError: If it cannot be written.
@@ -189,8 +195,7 @@ def write_counts_csv(path: Path, summary: Summary) -> None:
         (
             *(row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction),
             *_when(row.interval),
-            row.count,
-            *(row.certainties or ("", "", "")),
+            *(("",) * 4 if row.is_unknown else (row.count, *(row.certainties or ("", "", "")))),
             *_coverage(row.interval),
         )
         for row in summary.counts
@@ -259,7 +264,7 @@ def _occupancy_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline)
 
 def _sample_moments(span: StreamSpan, every_seconds: float) -> NDArray[np.float64]:
     moments = np.round(np.arange(0.0, span.observed_seconds, every_seconds), 6)  # microseconds, as in Timeline
-    for start, end in span.gaps:
+    for start, end, _ in span.gaps:
         moments = moments[(moments < start) | (moments >= end)]
     return moments
 
@@ -275,8 +280,9 @@ def _when(interval: Interval) -> tuple[float | str, ...]:
     return interval.start, interval.end, *("" if utc is None else format_utc(utc) for utc in utcs)
 
 
-def _coverage(interval: Interval) -> tuple[float, float]:
-    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3)
+def _coverage(interval: Interval) -> tuple[float | int | str, ...]:
+    lost = "; ".join(f"{reason} {seconds:.3f} s" for reason, seconds in interval.lost_seconds)
+    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3), interval.dropped_frames, lost
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

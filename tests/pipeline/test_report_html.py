@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
@@ -51,14 +52,14 @@ def a_run(crossings: int = 3, seconds: float = 100.0) -> tuple[Summary, list[Eve
         RuleInfo("door", "gate", "line", ("person", NASTY), ("in", "out")),
         RuleInfo("door", "yard", "zone", ("person",)),
     ]
-    gaps = ((40.0, 50.0),)
+    gaps = (Gap(40.0, 50.0, GapReason.MISSING),)
     summary = summarize(events, rules, [StreamSpan("door", seconds, seconds + 20, START, gaps)], 10.0)
-    health = SourceHealth(decoded=100, duration_seconds=seconds + 20, problems=[NASTY], gaps=list(gaps))
+    health = SourceHealth(decoded=100, duration_seconds=seconds + 20, problems=[NASTY], gaps=[gap[:2] for gap in gaps])
     manifest = Manifest(
         config={"note": NASTY},
         detector={"model": "yolov9-t", "class_names": ["person", NASTY]},
         inputs={"door.mp4": "ab" * 32},
-        streams=[StreamRecord("door", "door.mp4", health, 100, 0, seconds, START)],
+        streams=[StreamRecord("door", "door.mp4", health, 100, seconds, START)],
         stage_seconds={"decode": 1.0},
     )
     manifest.finish(RunStatus.INTERRUPTED)

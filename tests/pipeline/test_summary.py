@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind, event_id
 from vidan.pipeline.report.intervals import StreamSpan, Timeline
@@ -122,7 +123,7 @@ def test_a_file_that_starts_in_the_middle_of_an_interval_is_aligned_to_the_clock
 
 
 def test_missing_is_not_zero() -> None:
-    span = StreamSpan("door", 90.0, 180.0, None, gaps=((50.0, 70.0),))
+    span = StreamSpan("door", 90.0, 180.0, None, gaps=(Gap(50.0, 70.0, GapReason.MISSING),))
     summary = summarize([], [GATE], [span], 60.0)
     seen = [row.interval for row in summary.counts if (row.label, row.direction) == ("car", "out")]
     assert [(one.observed_seconds, one.expected_seconds) for one in seen] == [(50.0, 60.0), (20.0, 60.0), (0.0, 60.0)]
@@ -135,7 +136,7 @@ def test_every_class_direction_and_interval_has_a_row(tmp_path: Path) -> None:
     assert len(rows) == 3 * 2 * 2 + 1 * 4 * 2  # dog is no class of the gate, but the log has one
     assert ",".join(rows[0]) == (
         "source,rule,type,class,direction,start,end,start_utc,end_utc,count,seen,interpolated,bridged,"
-        "observed_seconds,expected_seconds"
+        "observed_seconds,expected_seconds,dropped_frames,gap_reasons"
     )
     assert {row["direction"] for row in rows if row["type"] == "zone"} == {"entered", "left", "appeared", "vanished"}
     assert {row["seen"] for row in rows if row["type"] == "zone"} == {""}
@@ -155,7 +156,7 @@ def test_occupancy_is_sampled_in_the_time_that_was_seen(tmp_path: Path) -> None:
         zone_event(EventKind.ZONE_LEFT, 7.5, 5.0),
         zone_event(EventKind.ZONE_VANISHED, 8.0, 8.0),
     ]
-    span = StreamSpan("door", 20.0, 30.0, None, gaps=((3.0, 5.0),))
+    span = StreamSpan("door", 20.0, 30.0, None, gaps=(Gap(3.0, 5.0, GapReason.MISSING),))
     summary = summarize(events, [YARD], [span], 10.0)
     # inside at 0 1 2 | 3 and 4 are in the gap | 5 6 7 8 9 s: 1 1 1 | 2 2 2 0 0
     first, second, third = summary.occupancy
