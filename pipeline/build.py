@@ -9,7 +9,7 @@ import shapely
 from shapely import LineString, MultiPolygon, Polygon
 
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
-from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape
+from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.config.schema import (
     DetectorConfig,
     ImagesSourceConfig,
@@ -20,6 +20,7 @@ from vidan.pipeline.config.schema import (
     VideoSourceConfig,
     ZoneConfig,
 )
+from vidan.pipeline.drawing import LineShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
@@ -159,13 +160,18 @@ def rules_of(config: RunConfig, stream: str) -> dict[str, RuleConfig]:
 def warn_of_unseen_rules(config: RunConfig, stream: str, width: int, height: int) -> list[str]:
     """A sentence for each rule of a stream that lies wholly outside its pictures, where nothing can ever be seen."""
     picture = shapely.box(0, 0, width, height)
-    shapes = {name: _shape(rule.in_pixels(width, height)) for name, rule in rules_of(config, stream).items()}
+    shapes = {name: shape_of(rule.in_pixels(width, height)) for name, rule in rules_of(config, stream).items()}
     return [
         f"rule {name} lies wholly outside the picture of {width}×{height} pixels, so it counts nothing: "
         "check its coordinates"
         for name, shape in shapes.items()
         if not shape.intersects(picture)
     ]
+
+
+def shape_of(rule: RuleConfig) -> LineString | Polygon | MultiPolygon:
+    """Where a rule looks, in the unit of its coordinates."""
+    return LineString(rule.points) if isinstance(rule, LineConfig) else _area(rule)
 
 
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
@@ -216,10 +222,6 @@ def _build_rule(name: str, rule: RuleConfig, config: RunConfig, class_names: Seq
                 loiter_after=rule.loiter and rule.loiter.after,
                 capacity_max=None if rule.capacity is None else rule.capacity.max,
             )
-
-
-def _shape(rule: RuleConfig) -> LineString | Polygon | MultiPolygon:
-    return LineString(rule.points) if isinstance(rule, LineConfig) else _area(rule)
 
 
 def _area(zone: ZoneConfig) -> Polygon | MultiPolygon:

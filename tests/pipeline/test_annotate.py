@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
-from vidan.pipeline import annotate
-from vidan.pipeline.annotate import Annotator, LineShape, ZoneShape, in_arrow, track_colour
+from vidan.pipeline import drawing
+from vidan.pipeline.annotate import Annotator
+from vidan.pipeline.drawing import LineShape, ZoneShape, in_arrow, track_colour
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.trackers import Tracks
@@ -61,7 +62,7 @@ def painted(annotator: Annotator, result: FrameResult) -> NDArray[np.uint8]:
     return picture
 
 
-def is_painted(pixel: NDArray[np.uint8], colour: annotate.Colour) -> bool:
+def is_painted(pixel: NDArray[np.uint8], colour: drawing.Colour) -> bool:
     """True if nearly nothing of the grey ground shows through the anti-aliased stroke."""
     return bool(np.abs(pixel.astype(int) - colour).max() <= 16)
 
@@ -74,7 +75,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def put_text(picture: NDArray[np.uint8], text: str, *rest: object) -> None:
         texts.append(text)
 
-    monkeypatch.setattr(annotate.cv2, "putText", put_text)
+    monkeypatch.setattr(drawing.cv2, "putText", put_text)
     return texts
 
 
@@ -130,8 +131,8 @@ def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
 def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
     annotator = Annotator(150, 200, class_names=(), lines=[GATE])
     crossing = event(EventKind.LINE_CROSSED, "gate", 1, direction="north")
-    assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == annotate.WHITE
-    assert tuple(painted(annotator, result_at(0.6))[100, 150]) == annotate.LINE_COLOUR
+    assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == drawing.WHITE
+    assert tuple(painted(annotator, result_at(0.6))[100, 150]) == drawing.LINE_COLOUR
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (37, 51), (240, 320), (600, 800), (2160, 3840)])
