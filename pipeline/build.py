@@ -29,6 +29,7 @@ from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame
+from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.heatmap import HeatmapSink
@@ -87,6 +88,14 @@ def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource:
             return VideoSource(stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
         case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
             return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
+
+
+def build_watch(stream: StreamConfig) -> PictureWatch | None:
+    """What looks out for frozen and dark pictures of a stream; None where that is switched off."""
+    health = stream.health
+    if health is None:
+        return None
+    return PictureWatch(frozen_seconds=health.frozen_seconds, dark_level=health.dark_level)
 
 
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:
@@ -186,17 +195,18 @@ def describe_rules(config: RunConfig, class_names: Sequence[str]) -> list[RuleIn
         for name, rule in rules_of(config, stream.name).items():
             counted = class_names_of(rule, config) or kept
             classes = tuple(label for label in class_names if label in counted and label in kept)
+            make = partial(RuleInfo, stream.name, name, schedule=rule.schedule and rule.schedule.build())
             match rule:
                 case LineConfig():
-                    infos.append(RuleInfo(stream.name, name, "line", classes, _directions(rule)))
+                    infos.append(make("line", classes, _directions(rule)))
                 case ZoneConfig():
-                    infos.append(RuleInfo(stream.name, name, "zone", classes, every_seconds=rule.every))
+                    infos.append(make("zone", classes, every_seconds=rule.every))
                 case SpeedConfig():
-                    infos.append(RuleInfo(stream.name, name, "speed", classes, (), unit=rule.unit, limit=rule.limit))
+                    infos.append(make("speed", classes, (), unit=rule.unit, limit=rule.limit))
                 case FlowConfig():
-                    infos.append(RuleInfo(stream.name, name, "flow", classes, (), places=rule.places))
+                    infos.append(make("flow", classes, (), places=rule.places))
                 case QueueConfig():
-                    infos.append(RuleInfo(stream.name, name, "queue", classes, (), every_seconds=rule.every))
+                    infos.append(make("queue", classes, (), every_seconds=rule.every))
     return infos
 
 

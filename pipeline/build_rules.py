@@ -88,7 +88,7 @@ class RuleBuilder:
             case LineConfig():
                 return LineString(rule.points)
             case ZoneConfig():
-                return _zone_area(rule)
+                return zone_area(rule)
             case QueueConfig():
                 return Polygon(rule.polygon)
             case SpeedConfig():
@@ -142,7 +142,7 @@ class RuleBuilder:
             case ZoneConfig():
                 return ZoneRule(
                     name=name,
-                    polygon=_zone_area(rule),
+                    polygon=zone_area(rule),
                     class_names=self._class_names,
                     class_ids=class_ids,
                     anchor=rule.anchor,
@@ -219,7 +219,8 @@ def _stream_of(config: RunConfig, name: str) -> StreamConfig:
     return next(stream for stream in config.streams if stream.name == name)
 
 
-def _zone_area(zone: ZoneConfig) -> Polygon | MultiPolygon:
+def zone_area(zone: ZoneConfig) -> Polygon | MultiPolygon:
+    """Where a zone looks, in the unit of its coordinates."""
     parts = shapely.union_all([Polygon(part) for part in zone.parts])
     holes = shapely.union_all([Polygon(hole) for hole in zone.holes])
     area = parts.difference(holes)

@@ -17,6 +17,7 @@ from vidan.pipeline.build import (
     build_detector,
     build_heatmaps,
     build_source,
+    build_watch,
     describe_rules,
     evidence_painters,
     find_weights,
@@ -170,7 +171,8 @@ def open_streams(config: RunConfig) -> list[Stream]:
                 problems += [f"stream {wanted.name}: {problem}" for problem in rules_without_clock(config, wanted.name)]
             source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
             named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
-            streams.append(Stream(source, StreamRecord(wanted.name, mask_url_password(named), source.health)))
+            record = StreamRecord(wanted.name, mask_url_password(named), source.health)
+            streams.append(Stream(source, record, build_watch(wanted)))
     if problems:
         for stream in streams:
             stream.source.close()
@@ -298,7 +300,12 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, c
     events = list(read_events(folder.events))
     spans = [
         StreamSpan(
-            record.name, record.seconds, record.health.duration_seconds, record.start_utc, tuple(record.health.gaps)
+            record.name,
+            record.seconds,
+            record.health.duration_seconds,
+            record.start_utc,
+            record.gaps,
+            tuple(record.drops.drops),
         )
         for record in manifest.streams
     ]
@@ -310,7 +317,7 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, c
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)
     if folder.flows.name in manifest.outputs:
-        write_flows_csv(folder.flows, summary.flows)
+        write_flows_csv(folder.flows, summary.flows, summary.unseen)
     if folder.queue.name in manifest.outputs:
         write_queue_csv(folder.queue, summary.queues)
     if config.output.report:

@@ -18,11 +18,14 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from vidan.detector import file_sha256
+from vidan.pipeline.coverage import DropLedger, Gap, GapReason, merge, overlap
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.stages import SourceHealth
 
 SEMANTICS_VERSION = "1"  # of the counting rules: it grows when the same tracks would give other events
+
+TRIFLE_SECONDS = 0.5  # headers round: so much less than promised is no gap
 
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "openvino", "torch", "torchvision", "lap", "shapely", "pyarrow")
 
@@ -43,22 +46,44 @@ class StreamRecord:
         source: What was read, for people, without passwords.
         health: What the source says of itself.
         analysed: Frames that went through the detector, the tracker and the rules.
-        dropped: Frames delivered but not analysed (only live streams drop).
         seconds: Stream time at the end of the last analysed frame.
         start_utc: Wall-clock time of the first frame when it is known.
         height: Of the pictures, in pixels; None before the first one.
         width: Of the pictures, in pixels; None before the first one.
+        idle: Where pictures came and showed nothing (frozen, dark); known when the stream has ended.
+        drops: When frames were delivered but not analysed (only live streams drop).
     """
 
     name: str
     source: str
     health: SourceHealth
     analysed: int = 0
-    dropped: int = 0
     seconds: float = 0.0
     start_utc: datetime | None = None
     height: int | None = None
     width: int | None = None
+    idle: tuple[Gap, ...] = ()
+    drops: DropLedger = field(default_factory=DropLedger)
+
+    @property
+    def dropped(self) -> int:
+        """Frames delivered but not analysed."""
+        return self.drops.frames
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """All time of the stream that was not seen, in order; gaps of different reasons may overlap."""
+        gaps = [Gap(start, end, GapReason.MISSING) for start, end in self.health.gaps]
+        gaps += [*self.drops.gaps, *self.idle]
+        promised = self.health.duration_seconds or 0.0
+        if promised - self.seconds > TRIFLE_SECONDS:
+            gaps.append(Gap(self.seconds, promised, GapReason.UNREAD))
+        return tuple(sorted(gaps))
+
+    @property
+    def seconds_observed(self) -> float:
+        """Stream time that was seen."""
+        return self.seconds - overlap(merge(gap[:2] for gap in self.gaps), 0.0, self.seconds)
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values; expected is null where the container promises no number."""
@@ -71,6 +96,7 @@ class StreamRecord:
             "start_utc": None if self.start_utc is None else format_utc(self.start_utc),
             "seconds": round(self.seconds, 6),
             "seconds_expected": health.duration_seconds,
+            "seconds_observed": round(self.seconds_observed, 6),
             "frames": {
                 "expected": health.expected,
                 "decoded": health.decoded,
@@ -80,7 +106,8 @@ class StreamRecord:
                 "corrupt": health.corrupt,
                 "repaired_pts": health.repaired_pts,
             },
-            "gaps": [[round(start, 6), round(end, 6)] for start, end in health.gaps],
+            "gaps": [gap.to_record() for gap in self.gaps],
+            "drops": [[round(start, 6), round(end, 6), frames] for start, end, frames in self.drops.drops],
             "problems": list(health.problems),
         }
 

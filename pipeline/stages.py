@@ -27,7 +27,7 @@ class SourceHealth:
         duration_seconds: Playing time that the container promises, None when it says nothing.
         end_seconds: When the last picture decoded so far ends, in stream seconds.
         problems: Sentences for people, each once: truncated file, corrupt packets, ...
-        gaps: (start, end) in stream seconds where pictures are missing.
+        gaps: (start, end) in stream seconds where pictures are missing, in order.
     """
 
     expected: int | None = None

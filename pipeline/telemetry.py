@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-STAGES = ("decode", "detect", "track", "rules", "draw", "encode", "evidence")
+STAGES = ("decode", "detect", "watch", "track", "rules", "draw", "encode", "evidence")
 
 
 class StageTimes:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.cli.console import show
+from vidan.pipeline.coverage import spans_by_reason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import EventKind
 from vidan.pipeline.frame import FrameResult
@@ -115,16 +116,17 @@ def report_database(outcome: Outcome) -> int:
 
 def _counts_table(summary: Summary) -> Table:
     """A row per stream, rule and direction, one per kind of alert, and what was measured."""
-    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    counts: dict[tuple[RuleInfo, str], Counter[str]] = {}
     for row in summary.counts:
-        counts.setdefault((row.rule.stream, row.rule.name, row.direction), Counter())[row.label] += row.count
+        counts.setdefault((row.rule, row.direction), Counter())[row.label] += row.count
     stays = {(dwell.rule.stream, dwell.rule.name): dwell for dwell in summary.dwells if dwell.seconds}
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for title in ("stream", "rule", "", "count", "of these"):
         table.add_column(title, justify="right" if title == "count" else "left")
-    for (stream, rule, direction), by_class in counts.items():
+    for (rule, direction), by_class in counts.items():
         classes = ", ".join(f"{label} {number}" for label, number in by_class.items() if number)
-        table.add_row(stream, Text(rule), Text(direction), str(by_class.total()), Text(classes))
+        number = _number(by_class.total(), rule, summary)
+        table.add_row(rule.stream, Text(rule.name), Text(direction), number, Text(classes))
     for info, kind, number in summary.alerts:
         table.add_row(info.stream, Text(info.name), kind.value.replace("_", " "), str(number), "")
     for (stream, rule), dwell in stays.items():
@@ -134,12 +136,16 @@ def _counts_table(summary: Summary) -> Table:
     return table
 
 
+def _number(number: int, rule: RuleInfo, summary: Summary) -> str:
+    return "missing" if rule in summary.unseen else str(number)
+
+
 def _speeds(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
     for speeds in summary.speeds:
         middle = ""
         if speeds.metres_per_second:
             middle = f"{median(speeds.metres_per_second) * UNITS[speeds.unit]:.1f} {speeds.unit} in the middle"
-        yield speeds.rule, "passes", str(len(speeds.metres_per_second)), middle
+        yield speeds.rule, "passes", _number(len(speeds.metres_per_second), speeds.rule, summary), middle
 
 
 def _journeys(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
@@ -161,8 +167,9 @@ def _waits(summary: Summary) -> Iterator[tuple[RuleInfo, str, str, str]]:
             ("served", [seconds for row in rows for seconds in row.waits]),
             ("abandoned", [seconds for row in rows for seconds in row.abandoned]),
         ):
-            yield rule, what, str(len(waits)), f"{fmean(waits):.1f} s on average" if waits else ""
-        yield rule, "longest queue", str(longest), ""
+            number = _number(len(waits), rule, summary)
+            yield rule, what, number, f"{fmean(waits):.1f} s on average" if waits else ""
+        yield rule, "longest queue", _number(longest, rule, summary), ""
 
 
 def _account(manifest: Manifest) -> Iterator[str]:
@@ -174,6 +181,10 @@ def _account(manifest: Manifest) -> Iterator[str]:
         parts = [f"{health.decoded} frames decoded", f"{stream.analysed} analysed"]
         yield f"{stream.name}: " + ", ".join([*parts, *(f"{number} {what}" for what, number in lost.items())])
         yield from (f"{stream.name}: {problem}" for problem in health.problems)
+        if gaps := stream.gaps:
+            lost = {why: sum(end - start for start, end in spans) for why, spans in spans_by_reason(gaps).items()}
+            reasons = ", ".join(f"{seconds:.1f} s {why}" for why, seconds in lost.items())
+            yield f"{stream.name}: {stream.seconds_observed:.1f} s were seen; not seen: {reasons}"
     if manifest.ended is not None:
         seconds = (manifest.ended - manifest.started).total_seconds()
         frames = sum(stream.analysed for stream in manifest.streams)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
+from vidan.pipeline.cli.observe import add_options, observe
 from vidan.pipeline.cli.signals import stop_on_signals
 from vidan.pipeline.masking import mask_url_password
 
@@ -42,6 +43,7 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     what.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="the config file (YAML)")
     what.add_argument("--schema", action="store_true", help="print the JSON Schema of configs, for editors")
     check.add_argument("--json", action="store_true", help="print the problems and the streams as JSON")
+    add_options(check)
     check.set_defaults(command=_check)
 
     version = commands.add_parser("version", parents=[common], help="print the version")
@@ -78,8 +80,12 @@ def _check(options: argparse.Namespace) -> int:
     if options.schema:
         _print_json(json_schema())
         return 0
+    if options.observe and options.config.is_dir():
+        return observe(options)
     problems, warnings, streams = _problems(options.config)
     lines = [mask_url_password(line) for problem in problems for line in str(problem).splitlines()]
+    if options.observe and not problems:
+        return observe(options)
     if options.json:
         _print_json({"config": str(options.config), "problems": lines, "warnings": warnings, "streams": streams})
         return exit_code_of(problems[0]) if problems else 0

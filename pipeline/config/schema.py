@@ -55,6 +55,15 @@ def _blame(*keys: str | int, message: str) -> ValidationError:
     return ValidationError.from_exception_data("config", [problem])
 
 
+def _off_or_settings(value: Any) -> Any:
+    """``false`` as None, ``true`` as settings of which all have their defaults."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is None or isinstance(value, (Mapping, BaseModel)):
+        return value
+    raise ValueError("should be true, false or a mapping of settings")
+
+
 # --- from pictures to tracks ------------------------------------------------------------------------------------------
 
 
@@ -246,6 +255,19 @@ def _source_of_path(value: Any) -> Any:
     return {"type": "video", "path": value} if isinstance(value, str | list) else value
 
 
+class PictureHealthConfig(Model):
+    """Which pictures show nothing: their time counts as not observed. Tracks and rules go on all the same.
+
+    Noise makes every picture of a living camera a new one, so that a still scene is not frozen; a drawn film may be.
+    """
+
+    frozen_seconds: PositiveSeconds | None = 30.0
+    """Seconds without a new picture after which a stream has been frozen all that time; null: never."""
+
+    dark_level: Annotated[Number, Field(ge=0, lt=255)] | None = 20.0
+    """Brightness, 0..255, that no more than 5 % of a dark picture exceed (a black one, a covered lens); null: never."""
+
+
 class StreamConfig(Model):
     """One camera or file, with a tracker and rules of its own."""
 
@@ -262,6 +284,12 @@ class StreamConfig(Model):
 
     calibration: CalibrationConfig | None = None
     """Of this camera, for all speed rules that have none of their own."""
+
+    health: Annotated[
+        PictureHealthConfig | None,
+        BeforeValidator(_off_or_settings, json_schema_input_type=bool | PictureHealthConfig | None),
+    ] = Field(default_factory=PictureHealthConfig)
+    """When its pictures count as frozen or dark, or false for never."""
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -291,8 +319,8 @@ class ScheduleConfig(Model):
 
     def build(self) -> Schedule:
         """The schedule."""
-        windows = [Window(frozenset(window.days), window.start, window.end) for window in self.windows]
-        return Schedule(ZoneInfo(self.time_zone), windows)
+        windows = (Window(frozenset(window.days), window.start, window.end) for window in self.windows)
+        return Schedule(ZoneInfo(self.time_zone), tuple(windows))
 
 
 class _RuleConfig(Model):
@@ -575,15 +603,6 @@ class DatabaseOutputConfig(Model):
 
     url: DatabaseUrl | None = None
     """`postgresql://USER:PASSWORD@HOST/NAME`, or `sqlite:///FILE` for several runs in one file; null: events.sqlite."""
-
-
-def _off_or_settings(value: Any) -> Any:
-    """``false`` as None, ``true`` as settings of which all have their defaults."""
-    if isinstance(value, bool):
-        return {} if value else None
-    if value is None or isinstance(value, (Mapping, BaseModel)):
-        return value
-    raise ValueError("should be true, false or a mapping of settings")
 
 
 class ClipsConfig(Model):

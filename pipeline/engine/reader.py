@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 
+from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.stages import Source
@@ -20,18 +21,18 @@ class Reader:
     Args:
         source: Is iterated once, by the reader's thread; `close` closes it.
         bell: Is rung whenever a frame comes in or the stream ends.
+        drops: Is told the frames of a live source that nobody took in time.
         capacity: Frames in the queue, at most.
 
     Attributes:
-        dropped: Frames of a live source that nobody took in time.
         busy_seconds: CPU seconds of the thread so far, which decoded the pictures.
     """
 
-    def __init__(self, source: Source, bell: threading.Event, capacity: int = CAPACITY) -> None:
+    def __init__(self, source: Source, bell: threading.Event, drops: DropLedger, capacity: int = CAPACITY) -> None:
         self.source = source
-        self.dropped = 0
         self.busy_seconds = 0.0
         self._bell = bell
+        self._drops = drops
         self._capacity = capacity
         self._frames: deque[Frame] = deque()
         self._room = threading.Condition()  # guards the queue; notified when a frame leaves it, and to stop
@@ -101,8 +102,7 @@ class Reader:
         """Queues a frame, once there is room for it; False when the reader has been stopped."""
         with self._room:
             if self.live and len(self._frames) == self._capacity:
-                self._frames.popleft()
-                self.dropped += 1
+                self._drops.note_dropped(self._frames.popleft().stamp.pts_seconds)
             while len(self._frames) == self._capacity and not self._stopped:
                 self._room.wait()
             if self._stopped:

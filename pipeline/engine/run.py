@@ -17,6 +17,7 @@ from vidan.pipeline.engine.reader import Reader
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.frame import Frame, FrameResult
 from vidan.pipeline.manifest import StreamRecord
+from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.stages import Sink, Source
 from vidan.pipeline.telemetry import StageTimes
 
@@ -28,6 +29,7 @@ class Stream:
     Attributes:
         source: Where its frames come from.
         record: Its account, kept up to date while the engine runs.
+        watch: Looks out for frozen and dark pictures; None: nobody does.
         lane: Made for the first frame.
         last: The newest result. The sinks are told it when the next one is there, or when the stream has ended and
             the result is complete: so every picture is told once, and the last one shows the final counts.
@@ -36,6 +38,7 @@ class Stream:
 
     source: Source
     record: StreamRecord
+    watch: PictureWatch | None = None
     lane: Lane | None = None
     last: FrameResult | None = None
     error: SourceError | None = None
@@ -83,7 +86,7 @@ class Engine:
             SinkError: If an output cannot be written; the others are completed first.
         """
         bell = threading.Event()
-        readers = [Reader(stream.source, bell) for stream in self._streams.values()]
+        readers = [Reader(stream.source, bell, stream.record.drops) for stream in self._streams.values()]
         batcher = Batcher(readers, self._batch, bell, stopped=self._stopped)
         with ExitStack() as closing:
             for sink in self._sinks:
@@ -118,6 +121,9 @@ class Engine:
             if stream.last is not None:
                 self._tell(stream.last)
             _note_frame(stream, frame)
+            if stream.watch is not None:
+                with self._times.busy("watch"):
+                    stream.watch.look(frame.stamp.pts_seconds, frame.image)
             stream.last = stream.lane.step(frame, detections)
 
     def _tell(self, result: FrameResult) -> None:
@@ -127,10 +133,12 @@ class Engine:
     def _note_ends(self, readers: Sequence[Reader]) -> None:
         for reader in readers:
             stream = self._streams[reader.name]
-            stream.record.dropped = reader.dropped
             stream.error = reader.error
             if reader.finished and stream.last is not None and stream.record.health.end_seconds is not None:
                 stream.record.seconds = stream.record.health.end_seconds
+            stream.record.drops.finish(stream.record.seconds)
+            if stream.watch is not None:
+                stream.record.idle = stream.watch.finish(stream.record.seconds)
             if stream.error is not None:
                 stream.record.health.problems.append(str(stream.error))
             self._times.add("decode", reader.busy_seconds)
@@ -152,3 +160,4 @@ def _note_frame(stream: Stream, frame: Frame) -> None:
                 "lines and zones keep the pixels that they had"
             )
     record.analysed += 1
+    record.drops.note_analysed(stamp.pts_seconds)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.report.intervals import Interval
 from vidan.pipeline.report.summary import CountRow
 
@@ -16,7 +17,6 @@ MOST_BARS = 120  # more intervals than this share a bar
 CHART_WIDTH, CHART_HEIGHT = 640.0, 180.0  # of the plot itself, in units of the SVG
 MOST_TICKS = 6
 ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-GAP_REASONS = ("missing", "frozen", "dark", "dropped", "unread")  # others are drawn like the first
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,7 +51,8 @@ class Chart:
         x_label: Of the horizontal axis, with its unit.
         y_label: Of the vertical axis, with its unit; empty for none.
         bars: What is drawn as rectangles.
-        unseen: (x, width) of the times that nobody (wholly) saw.
+        unseen: (x, width) of the times at which nobody looked: there, no bar is no zero.
+        partly: (x, width) of the times that were seen in part.
         paths: (d attribute, CSS class).
         marks: (x, text) of upright lines.
         x_ticks: (x, text).
@@ -65,6 +66,7 @@ class Chart:
     y_label: str
     bars: tuple[Bar, ...] = ()
     unseen: tuple[tuple[float, float], ...] = ()
+    partly: tuple[tuple[float, float], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     x_ticks: tuple[tuple[float, str], ...] = ()
@@ -100,13 +102,15 @@ def count_chart(counts: Sequence[CountRow]) -> Chart:
     stacks = [[sum(cells[interval, way] for interval in group) for way in directions] for group in groups]
     top = nice_top(max((sum(stack) for stack in stacks), default=0))
     axis = TimeAxis(intervals)
-    bars, unseen = [], []
+    bars, unseen, partly = [], [], []
     for group, stack in zip(groups, stacks, strict=True):
         x, width = axis.x(group[0].start), axis.x(group[-1].end) - axis.x(group[0].start)
         expected = sum(interval.expected_seconds for interval in group)
         missing = 1 - sum(interval.observed_seconds for interval in group) / expected if expected else 0.0
-        if missing > 0.01:
+        if not any(interval.is_observed for interval in group):
             unseen.append((x, width))
+        elif missing > 0.01:
+            partly.append((x, width))
         base = CHART_HEIGHT
         for series, count in enumerate(stack):
             height = count / top * CHART_HEIGHT
@@ -121,6 +125,7 @@ def count_chart(counts: Sequence[CountRow]) -> Chart:
         y_label=f"events per {length:g} s" if length < 120 else f"events per {length / 60:g} min",
         bars=tuple(bars),
         unseen=tuple(unseen),
+        partly=tuple(partly),
         x_ticks=axis.ticks(),
         y_ticks=_y_ticks(top),
         legend=tuple((f"s{i % 4}", name) for i, name in enumerate(directions)),
@@ -208,37 +213,31 @@ def coverage_chart(stream: Mapping[str, Any]) -> Chart:
     )
     axis = TimeAxis([span])
     bars = [Bar(0.0, 0.0, axis.x(stream["seconds"]), 18.0, "good", "seen")] if stream["seconds"] else []
-    ending = [(stream["seconds"], promised, "unread")] if promised > stream["seconds"] else []
-    all_gaps = [*gaps_of(stream), *ending]
-    for start, end, reason in all_gaps:
-        tooltip = f"{reason}: {duration(start)} to {duration(end)}"
+    gaps = gaps_of(stream)
+    for start, end, reason in gaps:
+        tooltip = f"{duration(start)} to {duration(end)}: {reason} ({reason.words})"
         width = max(axis.x(end) - axis.x(start), 1.0)  # a short gap is seen, too
-        bars.append(Bar(min(axis.x(start), CHART_WIDTH - 1), 0.0, width, 18.0, f"gap-{_style(reason)}", tooltip))
-    reasons = dict.fromkeys(reason for _, _, reason in all_gaps)
+        bars.append(Bar(min(axis.x(start), CHART_WIDTH - 1), 0.0, width, 18.0, f"gap-{reason}", tooltip))
+    reasons = dict.fromkeys(gap.reason for gap in gaps)
     return Chart(
         title=f"Coverage of {stream['name']}",
         x_label=axis.label,
         y_label="",
         bars=tuple(bars),
         x_ticks=axis.ticks(),
-        legend=(("good", "seen"), *((f"gap-{_style(reason)}", reason) for reason in reasons)),
+        legend=(("good", "seen"), *((f"gap-{reason}", reason.value) for reason in reasons)),
         height=18.0,
     )
 
 
 def coverage(stream: Mapping[str, Any]) -> tuple[float, float]:
     """Seconds seen and seconds promised of a stream's record in run.json."""
-    promised = max(stream["seconds"], stream["seconds_expected"] or 0.0)
-    lost = sum(max(0.0, min(end, stream["seconds"]) - start) for start, end, _ in gaps_of(stream))
-    return stream["seconds"] - lost, promised
+    return stream["seconds_observed"], max(stream["seconds"], stream["seconds_expected"] or 0.0)
 
 
-def gaps_of(stream: Mapping[str, Any]) -> list[tuple[float, float, str]]:
-    """Start, end and reason of each gap of a stream's record in run.json."""
-    return [
-        (gap["start"], gap["end"], gap["reason"]) if isinstance(gap, Mapping) else (gap[0], gap[1], "missing")
-        for gap in stream["gaps"]
-    ]
+def gaps_of(stream: Mapping[str, Any]) -> list[Gap]:
+    """What was not seen of a stream, and why, from its record in run.json."""
+    return [Gap(gap["start"], gap["end"], GapReason(gap["reason"])) for gap in stream["gaps"]]
 
 
 class TimeAxis:
@@ -300,10 +299,6 @@ def _time_of_day(seconds: float, step: float) -> str:
     if step >= 86400 or (step >= 3600 and moment.hour == 0):
         return f"{moment:%m-%d}"
     return f"{moment:%H:%M:%S}" if step < 60 else f"{moment:%H:%M}"
-
-
-def _style(reason: str) -> str:
-    return reason if reason in GAP_REASONS else GAP_REASONS[0]
 
 
 def _y_ticks(top: float) -> tuple[tuple[float, str], ...]:

@@ -11,7 +11,7 @@ from vidan.pipeline.events import format_utc
 from vidan.pipeline.report.intervals import Interval
 
 WHEN = ("start", "end", "start_utc", "end_utc")
-COVERAGE = ("observed_seconds", "expected_seconds")
+COVERAGE = ("observed_seconds", "expected_seconds", "dropped_frames", "gap_reasons")
 
 
 def when(interval: Interval) -> tuple[float | str, ...]:
@@ -20,9 +20,10 @@ def when(interval: Interval) -> tuple[float | str, ...]:
     return interval.start, interval.end, *("" if utc is None else format_utc(utc) for utc in utcs)
 
 
-def coverage(interval: Interval) -> tuple[float, float]:
+def coverage(interval: Interval) -> tuple[float, float, int, str]:
     """The columns of `COVERAGE`."""
-    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3)
+    lost = "; ".join(f"{reason} {seconds:.3f} s" for reason, seconds in interval.lost_seconds)
+    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3), interval.dropped_frames, lost
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

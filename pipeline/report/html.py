@@ -64,7 +64,11 @@ def render_report(run: RecordedRun) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "percent": lambda share: f"{share:.1%}"}
+    environment.filters |= {
+        "duration": duration,
+        "percent": lambda share: f"{share:.1%}",
+        "number": lambda count: "missing" if count is None else str(count),
+    }
     manifest = run.manifest
     streams = manifest["streams"]
     starts = {stream["name"]: stream["start_utc"] for stream in streams}
@@ -133,11 +137,14 @@ def _section(rule: RuleInfo, summary: Summary) -> RuleSection:
         charts.append(count_chart(counts))
     if occupancy:
         charts.append(band_chart(occupancy, "Occupancy", "objects inside"))
-    if dwell is not None:
+    is_unseen = rule in summary.unseen
+    if is_unseen:
+        facts.append("Nobody looked at any time, so nothing is known: missing is not zero.")
+    elif dwell is not None:
         _add_dwell(dwell, charts, facts)
-    if queue:
+    elif queue:
         _add_queue(queue, charts, facts)
-    if speeds is not None:
+    elif speeds is not None:
         _add_speeds(speeds, charts, facts)
     return RuleSection(
         rule=rule,
@@ -145,7 +152,7 @@ def _section(rule: RuleInfo, summary: Summary) -> RuleSection:
         charts=tuple(charts),
         alerts=tuple((kind.value, count) for owner, kind, count in summary.alerts if owner == rule),
         facts=tuple(facts),
-        flows=FlowMatrix.of(flows) if flows else None,
+        flows=FlowMatrix.of(flows) if flows and not is_unseen else None,
     )
 
 

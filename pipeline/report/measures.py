@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -81,6 +81,11 @@ class QueueRow:
     waits: tuple[float, ...]
     abandoned: tuple[float, ...]
 
+    @property
+    def is_unknown(self) -> bool:
+        """True where nobody looked, so that nobody who left is no zero."""
+        return not self.waits and not self.abandoned and not self.interval.is_observed
+
 
 def flow_rows(rule: RuleInfo, events: Sequence[Event]) -> list[FlowRow]:
     """The matrix of a flow, zero-filled; its cells add up to its events."""
@@ -125,8 +130,13 @@ def extent(sample: NDArray[np.int64]) -> tuple[int | None, float | None, int | N
     return int(sample.min()), float(sample.mean()), int(sample.max())
 
 
-def write_flows_csv(path: Path, rows: Sequence[FlowRow]) -> None:
+def write_flows_csv(path: Path, rows: Sequence[FlowRow], unseen: Collection[RuleInfo] = ()) -> None:
     """Writes flows.csv, one line per cell of the matrix and class.
+
+    Args:
+        path: File to write.
+        rows: What it tells.
+        unseen: Flows for which nobody looked: their counts are empty, for missing is not zero.
 
     Raises:
         SinkError: If it cannot be written.
@@ -135,12 +145,18 @@ def write_flows_csv(path: Path, rows: Sequence[FlowRow]) -> None:
     write_csv(
         path,
         header,
-        ((row.rule.stream, row.rule.name, row.origin, row.destination, row.label, row.count) for row in rows),
+        (
+            (
+                *(row.rule.stream, row.rule.name, row.origin, row.destination, row.label),
+                None if row.rule in unseen else row.count,
+            )
+            for row in rows
+        ),
     )
 
 
 def write_queue_csv(path: Path, rows: Sequence[QueueRow]) -> None:
-    """Writes queue.csv.
+    """Writes queue.csv. Where nobody looked and nobody left, it is empty: missing is not zero.
 
     Raises:
         SinkError: If it cannot be written.
@@ -156,9 +172,9 @@ def write_queue_csv(path: Path, rows: Sequence[QueueRow]) -> None:
             (
                 *(row.rule.stream, row.rule.name, *when(row.interval)),
                 *(row.samples, row.minimum, None if row.mean is None else round(row.mean, 4), row.maximum),
-                len(row.waits),
+                None if row.is_unknown else len(row.waits),
                 *((round(fmean(row.waits), 3), round(row.waits[-1], 3)) if row.waits else (None, None)),
-                len(row.abandoned),
+                None if row.is_unknown else len(row.abandoned),
                 *coverage(row.interval),
             )
             for row in rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from vidan.pipeline.config.schema import ScheduleConfig
+from vidan.pipeline.coverage import Drops
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.events import Event
 from vidan.pipeline.report.charts import gaps_of
@@ -69,11 +71,14 @@ def read_run(path: Path) -> RecordedRun:
 
 def rule_to_record(rule: RuleInfo) -> dict[str, Any]:
     """A rule as it is described in run.json."""
-    return asdict(rule)
+    record = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    return record | {"schedule": rule.schedule and rule.schedule.to_record()}
 
 
 def _rule_from_record(record: Mapping[str, Any]) -> RuleInfo:
-    return RuleInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    schedule = record.get("schedule")
+    return RuleInfo(**values | {"schedule": schedule and ScheduleConfig.model_validate(schedule).build()})
 
 
 def _span_from_record(record: Mapping[str, Any]) -> StreamSpan:
@@ -83,7 +88,8 @@ def _span_from_record(record: Mapping[str, Any]) -> StreamSpan:
         record["seconds"],
         record["seconds_expected"],
         None if start_utc is None else datetime.fromisoformat(start_utc),
-        tuple((start, end) for start, end, _ in gaps_of(record)),
+        tuple(gaps_of(record)),
+        tuple(Drops(*drops) for drops in record["drops"]),
     )
 
 

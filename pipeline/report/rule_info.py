@@ -7,6 +7,7 @@ from typing import Literal
 
 from vidan.pipeline.calibration import SpeedUnit
 from vidan.pipeline.events import EventKind
+from vidan.pipeline.schedule import Schedule
 
 ZONE_DIRECTIONS = {
     EventKind.ZONE_ENTERED: "entered",
@@ -31,6 +32,7 @@ class RuleInfo:
         places: Of a flow: the rules between which it counts, in the order of its matrix.
         unit: Of a speed rule: in which it speaks.
         limit: Of a speed rule: in its unit; None where none is set.
+        schedule: When it counts; outside of it nobody is expected to look. None: always.
     """
 
     stream: str
@@ -42,3 +44,4 @@ class RuleInfo:
     places: tuple[str, ...] = ()
     unit: SpeedUnit = "km/h"
     limit: float | None = None
+    schedule: Schedule | None = None

@@ -43,6 +43,12 @@ class CountRow:
     certainties: tuple[int, int, int] | None
     count: int
 
+    @property
+    def is_unknown(self) -> bool:
+        """True where nobody looked, so that a count of nothing is no zero. (An event may fall into a gap all the same:
+        it is interpolated, or pictures froze behind it.)"""
+        return self.count == 0 and not self.interval.is_observed
+
 
 @dataclass(frozen=True, slots=True)
 class OccupancyRow:
@@ -93,7 +99,7 @@ class Summary:
     """Everything that a table or a report of a run shows.
 
     Attributes:
-        counts: Zero-filled, by rule, class, direction and interval in this order.
+        counts: By rule, class, direction and interval in this order, also where nothing was counted.
         occupancy: By zone and interval.
         dwells: One per zone.
         alerts: Events that call for somebody (`ALERT_KINDS`), per rule and kind.
@@ -102,6 +108,7 @@ class Summary:
         flows: Zero-filled, by flow, origin, destination and class in this order.
         speeds: One per speed rule and stream.
         queues: By queue and interval.
+        unseen: Rules for which nobody ever looked, and that have no event: all their numbers are missing, not zero.
     """
 
     counts: tuple[CountRow, ...]
@@ -113,6 +120,7 @@ class Summary:
     flows: tuple[FlowRow, ...] = ()
     speeds: tuple[Speeds, ...] = ()
     queues: tuple[QueueRow, ...] = ()
+    unseen: frozenset[RuleInfo] = frozenset()
 
 
 def summarize(
@@ -145,7 +153,11 @@ def summarize(
     last_event: dict[str, float] = defaultdict(float)
     for (stream, _), own in by_rule.items():
         last_event[stream] = max([last_event[stream], *(event.pts_seconds for event in own)])
-    timelines = {span.name: Timeline(span, interval_seconds, last_event[span.name]) for span in spans}
+    span_of = {span.name: span for span in spans}
+    timelines = {
+        (stream, schedule): Timeline(span_of[stream], interval_seconds, last_event[stream], schedule)
+        for stream, schedule in dict.fromkeys((rule.stream, rule.schedule) for rule in rules)
+    }
 
     counts: list[CountRow] = []
     occupancy: list[OccupancyRow] = []
@@ -155,17 +167,17 @@ def summarize(
     speeds: list[Speeds] = []
     queues: list[QueueRow] = []
     for rule in rules:
-        own = by_rule[rule.stream, rule.name]
-        counts += _count_rows(rule, own, timelines[rule.stream])
+        own, timeline = by_rule[rule.stream, rule.name], timelines[rule.stream, rule.schedule]
+        counts += _count_rows(rule, own, timeline)
         if rule.type == "zone":
-            occupancy += _occupancy_rows(rule, own, timelines[rule.stream])
+            occupancy += _occupancy_rows(rule, own, timeline)
             dwells.append(_dwell(rule, own))
         elif rule.type == "flow":
             flows += flow_rows(rule, own)
         elif rule.type == "speed":
             speeds.append(speeds_of(rule, own))
         elif rule.type == "queue":
-            queues += queue_rows(rule, own, timelines[rule.stream])
+            queues += queue_rows(rule, own, timeline)
         kinds = Counter(event.kind for event in own)
         alerts += [(rule, kind, kinds[kind]) for kind in ALERT_KINDS if kinds[kind]]
     return Summary(
@@ -178,11 +190,16 @@ def summarize(
         tuple(flows),
         tuple(speeds),
         tuple(queues),
+        frozenset(
+            rule
+            for rule in rules
+            if not by_rule[rule.stream, rule.name] and not timelines[rule.stream, rule.schedule].is_observed
+        ),
     )
 
 
 def write_counts_csv(path: Path, summary: Summary) -> None:
-    """Writes counts.csv.
+    """Writes counts.csv. Where nobody looked and nothing was counted, the count is empty: missing is not zero.
 
     Raises:
         SinkError: If it cannot be written.
@@ -192,8 +209,7 @@ def write_counts_csv(path: Path, summary: Summary) -> None:
         (
             *(row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction),
             *when(row.interval),
-            row.count,
-            *(row.certainties or ("", "", "")),
+            *(("",) * 4 if row.is_unknown else (row.count, *(row.certainties or ("", "", "")))),
             *coverage(row.interval),
         )
         for row in summary.counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidan.pipeline.report.measures import FlowRow
@@ -17,33 +17,34 @@ class RuleTable:
 
     Attributes:
         directions: Heads of the columns.
-        rows: (class, one count per direction, sum); the last row adds the others up.
-        certainties: How many of all are seen, interpolated, bridged; empty for zones.
+        rows: (class, one count per direction, sum); the last row adds the others up. None where nobody looked.
+        certainties: How many of all are seen, interpolated, bridged; empty for zones, and where nobody looked.
     """
 
     directions: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[int, ...], int], ...]
+    rows: tuple[tuple[str, tuple[int | None, ...], int | None], ...]
     certainties: tuple[tuple[str, int], ...]
 
     @classmethod
     def of(cls, counts: Sequence[CountRow]) -> RuleTable:
         cells: Counter[tuple[str, str]] = Counter()
         for row in counts:
-            cells[row.label, row.direction] += row.count
+            if not row.is_unknown:
+                cells[row.label, row.direction] += row.count
         directions = tuple(dict.fromkeys(row.direction for row in counts))
         labels = dict.fromkeys(row.label for row in counts)
-        rows = [(label, tuple(cells[label, direction] for direction in directions)) for label in labels]
+        rows = [(label, tuple(cells.get((label, direction)) for direction in directions)) for label in labels]
         rows = [(label, numbers) for label, numbers in rows if any(numbers) or len(rows) <= 4]  # 80 classes, 3 seen
-        totals = tuple(sum(row[1][i] for row in rows) for i in range(len(directions)))
-        split = [row.certainties for row in counts if row.certainties is not None]
+        totals = tuple(_sum(row[1][i] for row in rows) for i in range(len(directions)))
+        split = [row.certainties for row in counts if row.certainties is not None and not row.is_unknown]
         return cls(
             directions=directions,
-            rows=tuple((label, numbers, sum(numbers)) for label, numbers in [*rows, ("all", totals)]),
+            rows=tuple((label, numbers, _sum(numbers)) for label, numbers in [*rows, ("all", totals)]),
             certainties=tuple((name, sum(row[i] for row in split)) for i, name in enumerate(CERTAINTIES) if split),
         )
 
     @property
-    def total(self) -> int:
+    def total(self) -> int | None:
         return self.rows[-1][2]
 
 
@@ -92,3 +93,9 @@ class NearMissTable:
         rules = dict.fromkeys(rule for rule, _, _ in summary.near_misses)
         rows = ((rule, tuple(cells.get((rule, reason), 0) for reason in reasons)) for rule in rules)
         return cls(reasons, tuple((rule, numbers, sum(numbers)) for rule, numbers in rows))
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """Of those that are known; None if none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None

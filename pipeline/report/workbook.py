@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.errors import SinkError, cannot_write
 from vidan.pipeline.events import Event
+from vidan.pipeline.report.csv_table import coverage
 from vidan.pipeline.report.intervals import Interval
 from vidan.pipeline.report.recorded import RecordedRun
 from vidan.pipeline.report.summary import CERTAINTIES, Summary
@@ -27,7 +28,7 @@ Cell: TypeAlias = "str | float | datetime | None"
 MOST_ROWS = 1_048_575  # of a sheet under its header; more go to further sheets
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _WHEN = ("start, s", "end, s", "start, UTC", "end, UTC")
-_SEEN = ("observed, s", "expected, s")
+_SEEN = ("observed, s", "expected, s", "frames dropped", "not observed because")
 _EVENT_HEADER = (
     *("id", "event", "source", "rule", "track", "class", "time, s", "UTC", "frame", "x", "y", "confidence"),
     *("direction", "certainty", "details"),
@@ -111,7 +112,8 @@ def _sheets(run: RecordedRun) -> Iterable[tuple[str, Sequence[str], Iterable[Seq
         (
             (
                 *(row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction, *_when(row.interval)),
-                *(row.count, *(row.certainties or (None, None, None)), *_seen(row.interval)),
+                *((None,) * 4 if row.is_unknown else (row.count, *(row.certainties or (None, None, None)))),
+                *coverage(row.interval),
             )
             for row in summary.counts
         ),
@@ -122,19 +124,24 @@ def _sheets(run: RecordedRun) -> Iterable[tuple[str, Sequence[str], Iterable[Seq
         (
             (
                 *(row.rule.stream, row.rule.name, *_when(row.interval), row.samples, row.minimum, row.mean),
-                *(row.maximum, *_seen(row.interval)),
+                *(row.maximum, *coverage(row.interval)),
             )
             for row in summary.occupancy
         ),
     )
     yield (
         "queues",
-        ("source", "rule", *_WHEN, "samples", "minimum", "mean", "maximum", "served", "mean wait, s", "gave up"),
+        (
+            *("source", "rule", *_WHEN, "samples", "minimum", "mean", "maximum"),
+            *("served", "mean wait, s", "gave up", *_SEEN),
+        ),
         (
             (
                 *(row.rule.stream, row.rule.name, *_when(row.interval), row.samples, row.minimum, row.mean),
-                *(row.maximum, len(row.waits), sum(row.waits) / len(row.waits) if row.waits else None),
-                len(row.abandoned),
+                *(row.maximum, None if row.is_unknown else len(row.waits)),
+                sum(row.waits) / len(row.waits) if row.waits else None,
+                None if row.is_unknown else len(row.abandoned),
+                *coverage(row.interval),
             )
             for row in summary.queues
         ),
@@ -142,7 +149,13 @@ def _sheets(run: RecordedRun) -> Iterable[tuple[str, Sequence[str], Iterable[Seq
     yield (
         "flows",
         ("source", "rule", "from", "to", "class", "count"),
-        ((row.rule.stream, row.rule.name, row.origin, row.destination, row.label, row.count) for row in summary.flows),
+        (
+            (
+                *(row.rule.stream, row.rule.name, row.origin, row.destination, row.label),
+                None if row.rule in summary.unseen else row.count,
+            )
+            for row in summary.flows
+        ),
     )
     yield (
         "speeds",
@@ -158,11 +171,14 @@ def _sheets(run: RecordedRun) -> Iterable[tuple[str, Sequence[str], Iterable[Seq
 
 
 def _totals(summary: Summary) -> Iterable[Sequence[Cell]]:
-    """Per rule, class and direction over the whole run."""
+    """Per rule, class and direction over the whole run; no numbers where nobody looked."""
     sums: dict[tuple[str, ...], list[int]] = {}
     for row in summary.counts:
         key = row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction
-        own = sums.setdefault(key, [0] * (1 if row.certainties is None else 4))
+        own = sums.setdefault(key, [])
+        if row.is_unknown:
+            continue
+        own += [0] * ((1 if row.certainties is None else 4) - len(own))
         for place, number in enumerate((row.count, *(row.certainties or ()))):
             own[place] += number
     return ((*key, *numbers) for key, numbers in sums.items())
@@ -181,7 +197,3 @@ def _event_row(event: Event) -> Sequence[Cell]:
 
 def _when(interval: Interval) -> tuple[Cell, ...]:
     return interval.start, interval.end, interval.start_utc, interval.end_utc
-
-
-def _seen(interval: Interval) -> tuple[Cell, ...]:
-    return round(interval.observed_seconds, 3), round(interval.expected_seconds, 3)

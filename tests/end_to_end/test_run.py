@@ -57,7 +57,7 @@ def test_everything_that_is_promised_is_there_and_agrees(config: MakeConfig, cli
         "expected": 60, "decoded": 60, "delivered": 60, "analysed": 60, "dropped": 0, "corrupt": 0, "repaired_pts": 0,
     }  # fmt: skip
     assert sorted(record["outputs"]) == sorted(path.name for path in folder.path.iterdir() if path != folder.manifest)
-    assert list(record["stages"]) == ["decode", "detect", "track", "rules", "draw", "encode", "evidence"]
+    assert list(record["stages"]) == ["decode", "detect", "watch", "track", "rules", "draw", "encode", "evidence"]
     assert all(stage["seconds"] > 0 for stage in record["stages"].values())
     assert record["inputs"].keys() == {str(clip(60))}
     assert _times(folder.video("a")) == pytest.approx(_times(clip(60)), abs=1e-4)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vidan.detector import file_sha256
+from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.manifest import (
     SEMANTICS_VERSION,
@@ -28,12 +29,20 @@ def a_manifest() -> Manifest:
     health = SourceHealth(expected=100, decoded=98, delivered=49, corrupt=2, duration_seconds=10.0)
     health.problems.append("2 corrupt packets were skipped")
     health.gaps.append((3.0, 4.5))
+    drops = DropLedger()
+    for seconds in (0.1, 0.2):
+        drops.note_dropped(seconds)
+    drops.note_analysed(0.3)
     return Manifest(
         config={"streams": [{"name": "Tür 入口", "source": "rtsp://user:***@door/1"}]},
         config_sha256=hash_text("streams: []"),
         detector={"model": "yolov9-t", "image_size": [288, 384]},
         inputs={"door.mp4": hash_text("x")},
-        streams=[StreamRecord("Tür 入口", "door.mp4", health, 47, 2, 9.8, datetime(2024, 5, 1, tzinfo=UTC), 576, 768)],
+        streams=[
+            StreamRecord(
+                "Tür 入口", "door.mp4", health, 47, 9.8, datetime(2024, 5, 1, tzinfo=UTC), 576, 768, drops=drops
+            )
+        ],
         stage_seconds={"decode": 1.0, "detect": 3.0},
         outputs=["events.jsonl"],
     )
@@ -59,7 +68,10 @@ def test_it_tells_what_came_in_and_what_was_lost(tmp_path: Path) -> None:
         "corrupt": 2,
         "repaired_pts": 0,
     }
-    assert (stream["gaps"], stream["problems"]) == ([[3.0, 4.5]], ["2 corrupt packets were skipped"])
+    assert stream["gaps"] == [{"start": 3.0, "end": 4.5, "reason": "missing"}]
+    assert (stream["seconds"], stream["seconds_observed"]) == (9.8, 8.3)
+    assert stream["drops"] == [[0.1, 0.3, 2]]
+    assert stream["problems"] == ["2 corrupt packets were skipped"]
     assert record["stages"] == {"decode": {"seconds": 1.0, "share": 0.25}, "detect": {"seconds": 3.0, "share": 0.75}}
 
 

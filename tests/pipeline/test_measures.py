@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.events import Event, EventKind, event_id
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
@@ -26,7 +27,7 @@ def event(rule: RuleInfo, kind: EventKind, seconds: float, label: str | None = "
     return Event(name, kind, "door", rule.name, 1, label, seconds, None, 0, details=details)
 
 
-def summary_of(events: list[Event], seconds: float = 20.0, gaps: tuple[tuple[float, float], ...] = ()) -> Summary:
+def summary_of(events: list[Event], seconds: float = 20.0, gaps: tuple[Gap, ...] = ()) -> Summary:
     return summarize(events, [TRIPS, ROAD, TILL], [StreamSpan("door", seconds, None, None, gaps)], 10.0)
 
 
@@ -92,3 +93,16 @@ def test_tables_have_a_line_per_cell_and_per_interval(tmp_path: Path) -> None:
         ("1", "6.0", "6.0"),
         ("0", "", ""),
     ]
+
+
+def test_where_nobody_looked_nothing_is_counted_as_zero(tmp_path: Path) -> None:
+    summary = summary_of([], gaps=(Gap(0.0, 10.0, GapReason.DARK),))
+    write_queue_csv(tmp_path / "queue.csv", summary.queues)
+    dark, light = csv.DictReader((tmp_path / "queue.csv").open())
+    assert (dark["served"], dark["abandoned"], dark["gap_reasons"]) == ("", "", "dark 10.000 s")
+    assert (light["served"], light["abandoned"], light["gap_reasons"]) == ("0", "0", "")
+    assert not summary.unseen
+    blind = summary_of([], gaps=(Gap(0.0, 20.0, GapReason.DARK),))
+    assert blind.unseen == {TRIPS, ROAD, TILL}
+    write_flows_csv(tmp_path / "flows.csv", blind.flows, blind.unseen)
+    assert {row["count"] for row in csv.DictReader((tmp_path / "flows.csv").open())} == {""}

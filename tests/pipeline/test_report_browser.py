@@ -71,7 +71,7 @@ def write_run(folder: Path, number: int) -> Path:
     manifest = Manifest(
         config={"streams": [{"name": "door"}], "rules": {}, "output": {"interval_seconds": 900.0}},
         detector={"weights_sha256": "ab" * 32},
-        streams=[StreamRecord("door", LONG, health, number, 0, DAY, None, 100, 200)],
+        streams=[StreamRecord("door", LONG, health, number, DAY, None, 100, 200)],
         rules=[rule_to_record(rule) for rule in rules],
     )
     run = RunFolder(folder)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.report.charts import (
     CHART_HEIGHT,
@@ -27,6 +30,7 @@ from vidan.pipeline.report.charts import (
 from vidan.pipeline.report.intervals import Interval, StreamSpan
 from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary, summarize
+from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
 
 START = datetime(2024, 5, 1, 10, 0, 30, tzinfo=UTC)
 
@@ -43,7 +47,8 @@ def a_summary(crossings: int = 3, seconds: float = 100.0) -> Summary:
         RuleInfo("door", "gate", "line", ("person",), ("in", "out")),
         RuleInfo("door", "yard", "zone", ("person",)),
     ]
-    return summarize(events, rules, [StreamSpan("door", seconds, seconds + 20, START, ((40.0, 50.0),))], 10.0)
+    gaps = (Gap(40.0, 50.0, GapReason.MISSING),)
+    return summarize(events, rules, [StreamSpan("door", seconds, seconds + 20, START, gaps)], 10.0)
 
 
 @pytest.mark.parametrize("seconds", [5.0, 100.0, 5000.0])
@@ -67,6 +72,16 @@ def test_unseen_time_is_marked_and_breaks_the_occupancy_curve() -> None:
     assert [kind for _, kind in chart.paths] == ["band", "mean", "band", "mean"]
     counts = count_chart([row for row in summary.counts if row.rule.name == "gate"])
     assert [round(x / CHART_WIDTH * 12) for x, _ in counts.unseen] == [4, 10, 11]
+    assert counts.partly == ()
+
+
+def test_an_interval_seen_in_part_is_told_from_one_that_nobody_saw() -> None:
+    rule = RuleInfo("door", "gate", "line", ("person",), ("in", "out"))
+    minute = Schedule(ZoneInfo("UTC"), (Window(frozenset(WEEKDAYS), time(10, 1), time(10, 3)),))
+    span = StreamSpan("door", 240.0, None, START.replace(second=0), (Gap(70.0, 90.0, GapReason.DARK),))
+    chart = count_chart(summarize([], [replace(rule, schedule=minute)], [span], 60.0).counts)
+    assert [round(x / CHART_WIDTH * 4) for x, _ in chart.partly] == [1]
+    assert [round(x / CHART_WIDTH * 4) for x, _ in chart.unseen] == [0, 3], "closed: nobody looked, which is no zero"
 
 
 def test_the_histogram_holds_every_stay_and_reaches_the_mark() -> None:
@@ -85,13 +100,19 @@ def test_the_band_of_coverage_shows_each_gap_with_its_reason() -> None:
         "start_utc": None,
         "seconds": 100.0,
         "seconds_expected": 120.0,
-        "gaps": [{"start": 10.0, "end": 20.0, "reason": "frozen"}, [40.0, 50.0]],
+        "seconds_observed": 80.0,
+        "gaps": [
+            {"start": 10.0, "end": 20.0, "reason": "frozen"},
+            {"start": 40.0, "end": 50.0, "reason": "missing"},
+            {"start": 100.0, "end": 120.0, "reason": "unread"},
+        ],
     }
     assert coverage(stream) == (80.0, 120.0)
     chart = coverage_chart(stream)
     drawn = [(bar.style, round(bar.x / CHART_WIDTH * 120), round(bar.width / CHART_WIDTH * 120)) for bar in chart.bars]
     assert drawn == [("good", 0, 100), ("gap-frozen", 10, 10), ("gap-missing", 40, 10), ("gap-unread", 100, 20)]
     assert [name for _, name in chart.legend] == ["seen", "frozen", "missing", "unread"]
+    assert chart.bars[1].tooltip == "0:10 to 0:20: frozen (a frozen picture)"
 
 
 @settings(max_examples=80, deadline=None)

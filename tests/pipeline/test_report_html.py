@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import Event, EventKind, to_record
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
@@ -57,14 +58,14 @@ def a_run(folder: Path, crossings: int = 3, seconds: float = 100.0) -> RecordedR
         RuleInfo("door", "gate", "line", ("person", NASTY), ("in", "out")),
         RuleInfo("door", "yard", "zone", ("person",)),
     ]
-    gaps = ((40.0, 50.0),)
+    gaps = (Gap(40.0, 50.0, GapReason.MISSING),)
     summary = summarize(events, rules, [StreamSpan("door", seconds, seconds + 20, START, gaps)], 10.0, near_misses=near)
-    health = SourceHealth(decoded=100, duration_seconds=seconds + 20, problems=[NASTY], gaps=list(gaps))
+    health = SourceHealth(decoded=100, duration_seconds=seconds + 20, problems=[NASTY], gaps=[gap[:2] for gap in gaps])
     manifest = Manifest(
         config={"note": NASTY, "streams": [], "rules": {}, "output": {"interval_seconds": 10.0}},
         detector={"model": "yolov9-t", "class_names": ["person", NASTY]},
         inputs={"door.mp4": "ab" * 32},
-        streams=[StreamRecord("door", "door.mp4", health, 100, 0, seconds, START)],
+        streams=[StreamRecord("door", "door.mp4", health, 100, seconds, START)],
         rules=[rule_to_record(rule) for rule in rules],
         stage_seconds={"decode": 1.0},
     )
@@ -121,7 +122,8 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     assert not re.search(r"url\(|@import|<link|https?://", page)
     for words in ("Night shift", "interrupted", "gate", "yard", "loitering: 1", "seen 1:30 of 2:00 (75.0%)"):
         assert words in outline.text
-    assert "missing: not seen from 0:40 to 0:50" in outline.text
+    assert outline.text.count("0:40 to 0:50: missing (no pictures)") == 2  # in the list and in the band
+    assert outline.text.count("1:40 to 2:00: unread (nothing read, for the run had ended)") == 2
 
 
 def test_names_cannot_inject_anything(tmp_path: Path) -> None:
@@ -234,6 +236,24 @@ def test_flows_speeds_and_queues_are_drawn(tmp_path: Path) -> None:
     assert "Nobody was served." in outline.text
 
 
+def test_what_nobody_saw_is_missing_on_the_page_and_never_zero(tmp_path: Path) -> None:
+    rules = [
+        RuleInfo("door", "gate", "line", ("person",), ("in", "out")),
+        RuleInfo("door", "trips", "flow", ("person",), (), places=("gate", "yard")),
+        RuleInfo("door", "till", "queue", ("person",), ()),
+        RuleInfo("door", "road", "speed", ("person",), ()),
+    ]
+    span = StreamSpan("door", 60.0, 60.0, START, (Gap(0.0, 60.0, GapReason.DARK),))
+    record = Manifest(config={"streams": [], "rules": {}}).to_record()
+    page = render_report(RecordedRun(RunFolder(tmp_path), record, summarize([], rules, [span], 10.0), []))
+    text = Outline(page).text
+    assert "in missing , out missing missing" in text
+    assert "person missing missing missing all missing missing missing" in text
+    assert text.count("Nobody looked at any time") == 7  # in four sections, and in the totals of three
+    for claim in ("Nobody was served", "No speed was measured", "journeys"):
+        assert claim not in text
+
+
 def test_a_run_without_rules_or_streams_still_has_a_page(tmp_path: Path) -> None:
     empty = Manifest(config={"streams": [], "rules": {}})
     run = RecordedRun(RunFolder(tmp_path), empty.to_record(), summarize([], [], [], 60.0), [])
@@ -242,8 +262,8 @@ def test_a_run_without_rules_or_streams_still_has_a_page(tmp_path: Path) -> None
     for words in (
         "This run has no rules.",
         "This run has no streams.",
-        "Nothing happened.",
-        "Nothing was nearly counted.",
+        "No event is in the log.",
+        "No near miss is in the log.",
     ):
         assert words in page
     with pytest.raises(SinkError, match="cannot write the report"):

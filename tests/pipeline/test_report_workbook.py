@@ -8,6 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.report import workbook
@@ -21,14 +22,14 @@ from vidan.pipeline.run_folder import RunFolder
 EVIL = '=HYPERLINK("http://x","y")'
 
 
-def a_run(folder: Path, name: str = "gate", crossings: int = 5) -> RecordedRun:
+def a_run(folder: Path, name: str = "gate", crossings: int = 5, gaps: tuple[Gap, ...] = ()) -> RecordedRun:
     events = [
         Event(f"{i:016x}", EventKind.LINE_CROSSED, "door", name, i, EVIL, 7.0 * i, None, i, (1.0, 2.0),
               details={"direction": "@in", "certainty": "seen"})
         for i in range(crossings)
     ]  # fmt: skip
     rules = [RuleInfo("door", name, "line", (EVIL,), ("@in", "-out"))]
-    summary = summarize(events, rules, [StreamSpan("door", 60.0)], 10.0)
+    summary = summarize(events, rules, [StreamSpan("door", 60.0, gaps=gaps)], 10.0)
     return RecordedRun(RunFolder(folder), {}, summary, events)
 
 
@@ -45,6 +46,16 @@ def test_the_sums_of_all_sheets_hold(tmp_path: Path) -> None:
     assert sum(int(str(row[9])) for row in book["counts"].iter_rows(min_row=2, values_only=True)) == 5
     assert book["events"].max_row == 6
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_count_is_empty_where_nobody_looked(tmp_path: Path) -> None:
+    write_workbook(tmp_path / "report.xlsx", a_run(tmp_path, gaps=(Gap(40.0, 50.0, GapReason.FROZEN),)))
+    _, *rows = openpyxl.load_workbook(tmp_path / "report.xlsx")["counts"].iter_rows(values_only=True)
+    outwards = [(row[9], *row[13:]) for row in rows if row[4] == "-out"]
+    assert outwards[4:] == [(None, 0, 10, 0, "frozen 10.000 s"), (0, 10, 10, 0, "")]
+    write_workbook(tmp_path / "blind.xlsx", a_run(tmp_path, crossings=0, gaps=(Gap(0.0, 60.0, GapReason.DARK),)))
+    _, *rows = openpyxl.load_workbook(tmp_path / "blind.xlsx")["totals"].iter_rows(values_only=True)
+    assert all(number is None for row in rows for number in row[5:])
 
 
 @pytest.mark.parametrize("name", [EVIL, "+1", "-1", "@SUM(A1)", "\t=1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
+from vidan.pipeline.config.schema import ScheduleConfig
+from vidan.pipeline.schedule import WEEKDAYS, Schedule, Weekday, Window
 
 ALL_DAYS = frozenset(WEEKDAYS)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -20,7 +22,7 @@ SPRING, AUTUMN = (
 
 
 def schedule(start: str, end: str, days=ALL_DAYS, zone: ZoneInfo = BERLIN) -> Schedule:
-    return Schedule(zone, [Window(frozenset(days), time.fromisoformat(start), time.fromisoformat(end))])
+    return Schedule(zone, (Window(frozenset(days), time.fromisoformat(start), time.fromisoformat(end)),))
 
 
 def open_minutes(opened: Schedule, start: datetime, hours: int) -> list[int]:
@@ -64,7 +66,7 @@ windows = st.lists(
     st.builds(Window, st.sets(st.sampled_from(WEEKDAYS), min_size=1).map(frozenset), clocks, clocks),
     min_size=1,
     max_size=3,
-)
+).map(tuple)
 zones = st.sampled_from(
     ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC"]
 ).map(ZoneInfo)
@@ -93,3 +95,20 @@ def test_a_schedule_is_open_where_some_day_opened_a_window_on_the_wall(
             ends += timedelta(days=window.end <= window.start)
             expected |= WEEKDAYS[day.weekday()] in window.days and begins <= wall < ends
     assert Schedule(zone, windows).is_open(moment) is expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows=windows, zone=zones, moment=moments, seconds=st.floats(0.5, 7000))
+def test_what_is_closed_is_what_is_not_open(windows, zone: ZoneInfo, moment: datetime, seconds: float) -> None:
+    planned = Schedule(zone, windows)
+    closed = list(planned.closed(moment, seconds))
+    assert all(0 <= start < end <= seconds + 1e-6 for start, end in closed)
+    for share in (0.0, 0.2, 0.5, 0.9):
+        after = round(seconds * share, 6)
+        within = any(start <= after < end for start, end in closed)
+        assert within is not planned.is_open(moment + timedelta(seconds=after))
+
+
+def test_a_schedule_survives_the_manifest() -> None:
+    night = schedule("22:00", "06:00:30", frozenset[Weekday](("fri", "sat")))
+    assert ScheduleConfig.model_validate(json.loads(json.dumps(night.to_record()))).build() == night

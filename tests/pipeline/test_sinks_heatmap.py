@@ -124,7 +124,7 @@ def test_only_classes_that_count_heat(tmp_path: Path) -> None:
 def test_time_outside_of_the_schedule_does_not_heat(tmp_path: Path) -> None:
     window = Window(frozenset(WEEKDAYS), time(12, 0, 1), time(12, 0, 3))
     results = [result(i, i / 10, [(1, 45.0, 77.0)]) for i in range(51)]
-    heat = heat_of(tmp_path, results, schedule=Schedule(ZoneInfo("UTC"), [window]))
+    heat = heat_of(tmp_path, results, schedule=Schedule(ZoneInfo("UTC"), (window,)))
     assert heat.seconds.sum() == pytest.approx(1.9)  # from the first frame within to the last
 
 

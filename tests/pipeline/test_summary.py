@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind, event_id
 from vidan.pipeline.report.intervals import StreamSpan, Timeline
@@ -24,6 +27,7 @@ from vidan.pipeline.report.summary import (
     write_counts_csv,
     write_occupancy_csv,
 )
+from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
 
 GATE = RuleInfo("door", "gate", "line", ("person", "car"), ("in", "out"))
 YARD = RuleInfo("door", "yard", "zone", ("person",))
@@ -122,7 +126,7 @@ def test_a_file_that_starts_in_the_middle_of_an_interval_is_aligned_to_the_clock
 
 
 def test_missing_is_not_zero() -> None:
-    span = StreamSpan("door", 90.0, 180.0, None, gaps=((50.0, 70.0),))
+    span = StreamSpan("door", 90.0, 180.0, None, gaps=(Gap(50.0, 70.0, GapReason.MISSING),))
     summary = summarize([], [GATE], [span], 60.0)
     seen = [row.interval for row in summary.counts if (row.label, row.direction) == ("car", "out")]
     assert [(one.observed_seconds, one.expected_seconds) for one in seen] == [(50.0, 60.0), (20.0, 60.0), (0.0, 60.0)]
@@ -135,7 +139,7 @@ def test_every_class_direction_and_interval_has_a_row(tmp_path: Path) -> None:
     assert len(rows) == 3 * 2 * 2 + 1 * 4 * 2  # dog is no class of the gate, but the log has one
     assert ",".join(rows[0]) == (
         "source,rule,type,class,direction,start,end,start_utc,end_utc,count,seen,interpolated,bridged,"
-        "observed_seconds,expected_seconds"
+        "observed_seconds,expected_seconds,dropped_frames,gap_reasons"
     )
     assert {row["direction"] for row in rows if row["type"] == "zone"} == {"entered", "left", "appeared", "vanished"}
     assert {row["seen"] for row in rows if row["type"] == "zone"} == {""}
@@ -155,7 +159,7 @@ def test_occupancy_is_sampled_in_the_time_that_was_seen(tmp_path: Path) -> None:
         zone_event(EventKind.ZONE_LEFT, 7.5, 5.0),
         zone_event(EventKind.ZONE_VANISHED, 8.0, 8.0),
     ]
-    span = StreamSpan("door", 20.0, 30.0, None, gaps=((3.0, 5.0),))
+    span = StreamSpan("door", 20.0, 30.0, None, gaps=(Gap(3.0, 5.0, GapReason.MISSING),))
     summary = summarize(events, [YARD], [span], 10.0)
     # inside at 0 1 2 | 3 and 4 are in the gap | 5 6 7 8 9 s: 1 1 1 | 2 2 2 0 0
     first, second, third = summary.occupancy
@@ -214,3 +218,21 @@ def test_near_misses_are_counted_by_rule_and_reason_and_are_no_counts() -> None:
     assert summary.near_misses == ((GATE, "broke", 1), (GATE, "turned", 2), (YARD, "settle", 1))
     assert sum(row.count for row in summary.counts) == 1
     assert not summary.alerts
+
+
+def test_a_rule_with_a_schedule_is_expected_to_look_only_while_it_is_open() -> None:
+    hour = Window(frozenset(WEEKDAYS), time(10, 1), time(10, 3))
+    night = replace(GATE, name="night", schedule=Schedule(ZoneInfo("UTC"), (hour,)))
+    gaps = (Gap(80.0, 100.0, GapReason.DARK), Gap(240.0, 250.0, GapReason.FROZEN))
+    span = StreamSpan("door", 250.0, 250.0, datetime(2026, 5, 4, 10, 0, 30, tzinfo=UTC), gaps)
+    summary = summarize([], [GATE, night], [span], 60.0)
+    seen = [row for row in summary.counts if (row.rule, row.label, row.direction) == (night, "car", "in")]
+    assert [(row.interval.observed_seconds, row.interval.expected_seconds) for row in seen] == [
+        *((0.0, 0.0), (50.0, 60.0), (50.0, 60.0), (0.0, 0.0), (0.0, 0.0)),
+    ]
+    assert [row.is_unknown for row in seen] == [True, False, False, True, True]
+    assert [row.interval.lost_seconds for row in seen] == [
+        *((), ((GapReason.DARK, 10.0),), ((GapReason.DARK, 10.0),), (), ()),
+    ]
+    always = [row.interval for row in summary.counts if (row.rule, row.label, row.direction) == (GATE, "car", "in")]
+    assert [one.expected_seconds for one in always] == [30.0, 60.0, 60.0, 60.0, 40.0]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.engine.reader import Reader
 from vidan.pipeline.errors import SourceError
 
@@ -32,29 +33,29 @@ def _drain(reader: Reader, bell: threading.Event) -> list[int]:
 
 
 def test_a_file_loses_no_frame_however_slow_the_loop_is(fake_source) -> None:
-    bell = threading.Event()
-    reader = Reader(fake_source(count=50), bell, capacity=3)
+    bell, drops = threading.Event(), DropLedger()
+    reader = Reader(fake_source(count=50), bell, drops, capacity=3)
     reader.start()
     _wait_until(lambda: reader.source.health.decoded == 4)  # three in the queue, one in the hand
     time.sleep(0.02)
     assert reader.source.health.decoded == 4, "a full queue makes the source wait"
     assert _drain(reader, bell) == list(range(50))
-    assert reader.dropped == 0
+    assert drops.frames == 0
     assert reader.error is None
 
 
 def test_a_live_stream_keeps_its_newest_frames_and_counts_the_lost_ones(fake_source) -> None:
-    bell = threading.Event()
-    reader = Reader(fake_source(count=50, live=True), bell, capacity=3)
+    bell, drops = threading.Event(), DropLedger()
+    reader = Reader(fake_source(count=50, live=True), bell, drops, capacity=3)
     reader.start()
     _wait_until(lambda: reader.source.health.decoded == 50)
-    _wait_until(lambda: reader.dropped == 47)
+    _wait_until(lambda: drops.frames == 47)
     assert _drain(reader, bell) == [47, 48, 49]
 
 
 def test_a_reader_that_waits_at_a_full_queue_sees_the_stop(fake_source) -> None:
     source = fake_source(count=1000)
-    reader = Reader(source, threading.Event(), capacity=2)
+    reader = Reader(source, threading.Event(), DropLedger(), capacity=2)
     reader.start()
     _wait_until(lambda: source.health.decoded == 3)
     reader.close()  # joins the thread, so it would hang
@@ -64,7 +65,7 @@ def test_a_reader_that_waits_at_a_full_queue_sees_the_stop(fake_source) -> None:
 
 def test_what_a_source_gave_before_it_broke_is_kept(fake_source) -> None:
     bell = threading.Event()
-    reader = Reader(fake_source(count=4, error=SourceError("the cable is out")), bell)
+    reader = Reader(fake_source(count=4, error=SourceError("the cable is out")), bell, DropLedger())
     reader.start()
     assert _drain(reader, bell) == [0, 1, 2, 3]
     assert str(reader.error) == "the cable is out"
@@ -72,7 +73,7 @@ def test_what_a_source_gave_before_it_broke_is_kept(fake_source) -> None:
 
 def test_a_bug_in_a_source_is_not_taken_for_a_broken_stream(fake_source) -> None:
     bell = threading.Event()
-    reader = Reader(fake_source(count=1, error=ZeroDivisionError("a bug")), bell)
+    reader = Reader(fake_source(count=1, error=ZeroDivisionError("a bug")), bell, DropLedger())
     reader.start()
     _drain(reader, bell)
     with pytest.raises(ZeroDivisionError):
@@ -81,5 +82,5 @@ def test_a_bug_in_a_source_is_not_taken_for_a_broken_stream(fake_source) -> None
 
 def test_a_reader_that_never_started_can_be_closed(fake_source) -> None:
     source = fake_source()
-    Reader(source, threading.Event()).close()
+    Reader(source, threading.Event(), DropLedger()).close()
     assert source.closed

@@ -30,7 +30,8 @@ def clock(seconds: float) -> time:
 
 def opened(*spans: tuple[float, float]) -> Schedule:
     """Open between these seconds of the walks."""
-    return Schedule(ZoneInfo("UTC"), [Window(frozenset(WEEKDAYS), clock(start), clock(end)) for start, end in spans])
+    windows = (Window(frozenset(WEEKDAYS), clock(start), clock(end)) for start, end in spans)
+    return Schedule(ZoneInfo("UTC"), tuple(windows))
 
 
 def zone(**options) -> ZoneRule:
@@ -109,7 +110,7 @@ def test_nothing_counts_outside_and_the_sums_hold(walk, notice, paths, spans) ->
 def test_an_open_schedule_changes_nothing_and_a_closed_one_counts_nothing(walk, notice, paths) -> None:
     scenes = walk(paths)
     plain = notice(zone(), scenes)
-    assert notice(ScheduledRule(zone, Schedule(ZoneInfo("UTC"), [ALWAYS])), scenes) == plain
+    assert notice(ScheduledRule(zone, Schedule(ZoneInfo("UTC"), (ALWAYS,))), scenes) == plain
     missed = notice(ScheduledRule(zone, opened((3000, 3001))), scenes)
     counted = [event.kind for event in plain if event.kind is not EventKind.NEAR_MISS]
     assert [event.details["missed"] for event in missed] == counted
