@@ -70,16 +70,16 @@ class Drops(NamedTuple):
 class DropLedger:
     """One stream's account of the frames that a live source delivered and nobody took in time.
 
-    The reader's thread notes what it drops, the engine's thread what it analyses.
+    The reader's thread notes what it drops, the engine's thread what it analyses. It may go on from an earlier account.
 
     Attributes:
         drops: Times and numbers, oldest first.
         gaps: Where frames were dropped in a row for longer than `BUSY_SECONDS`.
     """
 
-    def __init__(self) -> None:
-        self.drops: list[Drops] = []
-        self.gaps: list[Gap] = []
+    def __init__(self, drops: Iterable[Drops] = (), gaps: Iterable[Gap] = ()) -> None:
+        self.drops = list(drops)
+        self.gaps = list(gaps)
         self._open: deque[float] = deque()  # dropped, and no later frame has been analysed yet
 
     @property

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from vidan.detector import file_sha256
-from vidan.pipeline.coverage import DropLedger, Gap, GapReason, merge, overlap
+from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, merge, overlap
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.stages import SourceHealth
@@ -119,18 +119,23 @@ class StreamRecord:
             KeyError, TypeError, ValueError: If it is none.
         """
         frames = record["frames"]
+        gaps = [Gap(gap["start"], gap["end"], GapReason(gap["reason"])) for gap in record["gaps"]]
         health = SourceHealth(
             **{key: frames[key] for key in ("expected", "decoded", "delivered", "corrupt", "repaired_pts")},
             duration_seconds=record["seconds_expected"],
             end_seconds=record["seconds"],
             problems=list(record["problems"]),
-            gaps=[(start, end) for start, end in record["gaps"]],
+            gaps=[gap[:2] for gap in gaps if gap.reason is GapReason.MISSING],
         )
         return cls(
             **{key: record[key] for key in ("name", "source", "seconds", "height", "width")},
             health=health,
-            **{key: frames[key] for key in ("analysed", "dropped")},
+            analysed=frames["analysed"],
             start_utc=record["start_utc"] and datetime.fromisoformat(record["start_utc"]),
+            idle=tuple(gap for gap in gaps if gap.reason in (GapReason.FROZEN, GapReason.DARK)),
+            drops=DropLedger(
+                (Drops(*drops) for drops in record["drops"]), (gap for gap in gaps if gap.reason is GapReason.DROPPED)
+            ),
         )
 
 

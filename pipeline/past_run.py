@@ -37,6 +37,8 @@ class PastRun:
             raise SourceError(f"{path} is no folder; name the folder of a run, with its run.json")
         try:
             record = json.loads(folder.manifest.read_text(encoding="utf-8"))
+            if not isinstance(record, Mapping):
+                raise SourceError(f"{folder.manifest} is no manifest of a run")
             for key in ("run", "status", "config", "detector", "streams", "inputs"):
                 record[key]
         except FileNotFoundError as error:

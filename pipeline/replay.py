@@ -24,6 +24,7 @@ from vidan.pipeline.build import build_heatmaps
 from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.delivered import delivering
 from vidan.pipeline.engine.lane import count
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
@@ -199,6 +200,11 @@ class _Replay:
             record.health.duration_seconds = max(record.health.duration_seconds or 0.0, record.seconds, end)
             record.seconds = end
             record.health.gaps = [gap for gap in record.health.gaps if gap[0] < end]
+            record.idle = tuple(gap for gap in record.idle if gap.start < end)
+            record.drops = DropLedger(
+                (drops for drops in record.drops.drops if drops.start < end),
+                (gap for gap in record.drops.gaps if gap.start < end),
+            )
             if seen is not None:
                 record.analysed = seen.frames
                 record.start_utc = seen.first.utc and seen.first.utc - timedelta(seconds=seen.first.pts_seconds)

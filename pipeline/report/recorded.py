@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -13,6 +12,7 @@ from vidan.pipeline.config.schema import ScheduleConfig
 from vidan.pipeline.coverage import Drops
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.events import Event
+from vidan.pipeline.past_run import PastRun
 from vidan.pipeline.report.charts import gaps_of
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.rule_info import RuleInfo
@@ -50,8 +50,8 @@ def read_run(path: Path) -> RecordedRun:
     Raises:
         SourceError: If there is none, or a file of it cannot be read; the message names the file.
     """
-    folder = RunFolder(path)
-    manifest = _read_manifest(folder)
+    run = PastRun.open(path)
+    folder, manifest = run.folder, run.record
     events = list(read_events(folder.events))
     near_misses = list(read_events(folder.near_misses)) if folder.near_misses.exists() else []
     try:
@@ -91,17 +91,3 @@ def _span_from_record(record: Mapping[str, Any]) -> StreamSpan:
         tuple(gaps_of(record)),
         tuple(Drops(*drops) for drops in record["drops"]),
     )
-
-
-def _read_manifest(folder: RunFolder) -> Mapping[str, Any]:
-    try:
-        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SourceError(f"{folder.path} is no folder of a run: there is no {folder.manifest.name} in it") from error
-    except OSError as error:
-        raise SourceError(f"cannot read {folder.manifest}: {error.strerror}") from error
-    except ValueError as error:
-        raise SourceError(f"{folder.manifest} is no JSON: {error}") from error
-    if not isinstance(manifest, Mapping):
-        raise SourceError(f"{folder.manifest} is no manifest of a run")
-    return manifest

@@ -174,13 +174,20 @@ def test_a_report_can_be_drawn_again_from_the_folder_to_the_byte(tmp_path: Path)
     assert render_report(read_run(tmp_path)) == page
 
 
+def _without_rules(folder: RunFolder) -> None:
+    record = json.loads(folder.manifest.read_text())
+    del record["rules"]
+    folder.manifest.write_text(json.dumps(record))
+
+
 @pytest.mark.parametrize(
     ("ruin", "message"),
     [
-        (lambda folder: folder.manifest.unlink(), "is no folder of a run: there is no run.json in it"),
-        (lambda folder: folder.manifest.write_text("{"), "run.json is no JSON"),
+        (lambda folder: folder.manifest.unlink(), "is no folder of a run: it has no run.json"),
+        (lambda folder: folder.manifest.write_text("{"), "run.json is damaged"),
         (lambda folder: folder.manifest.write_text("[]"), "is no manifest of a run"),
-        (lambda folder: folder.manifest.write_text("{}"), "run.json has no 'rules'.*written by an older vidan"),
+        (lambda folder: folder.manifest.write_text("{}"), "run.json lacks 'run'"),
+        (_without_rules, "run.json has no 'rules'.*written by an older vidan"),
         (lambda folder: folder.events.unlink(), "cannot read the event log"),
         (lambda folder: folder.tracks.write_text("no parquet"), "cannot read the track file"),
     ],
