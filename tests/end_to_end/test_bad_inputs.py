@@ -167,7 +167,7 @@ CASES = [
         2,
         "did you mean 'gate'",
     ),
-    Case("a report of what is no run", lambda _: None, "report FOLDER", 3, "there is no run.json in it"),
+    Case("a report of what is no run", lambda _: None, "report FOLDER", 3, "it has no run.json"),
     Case("no stream", config("streams: []\n"), RUN, 2, "streams"),
     Case(
         "two streams of one name",

@@ -162,7 +162,8 @@ def test_what_a_crash_has_left_is_counted_and_its_coverage_told(
     assert (record["streams"][0]["seconds"], record["streams"][0]["frames"]["analysed"]) == (1.2, 30)
     assert "only the first 1.2 s were counted: the run was cut off" in record["streams"][0]["problems"]
     assert "tracks.parquet was not completed" in caplog.text
-    assert (again / "counts.csv").read_text().splitlines()[1].endswith(",1.2,2.0"), "observed and expected seconds"
+    row = (again / "counts.csv").read_text().splitlines()[1]
+    assert row.endswith(",1.2,2.0,0,unread 0.800 s"), "observed and expected seconds, frames dropped, and why"
     assert "only the first 1.2 s" in capsys.readouterr().out
 
 
