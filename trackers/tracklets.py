@@ -54,6 +54,7 @@ class Tracklets:
     """One stream's memory. Row i of everything is one tracklet; rows are ordered by ascending id.
 
     Args:
+        motion: The filter, empty.
         confirm_frames: Sightings that turn a tentative tracklet into a confirmed one, the first one included.
         confirm_seconds: Two sightings that lie this far apart confirm it too.
         lost_after_seconds: How long after its last sighting a tracklet is given up.
@@ -63,11 +64,14 @@ class Tracklets:
         track_id: (N,) int64.
         group: (N,) int64, the class group that each tracklet was born into and never leaves.
         state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
+        seen_seconds: (N,) when each was last seen.
         now_seconds: Time of the current frame, minus infinity before the first.
         step_seconds: From the last frame to the current one.
     """
 
-    def __init__(self, *, confirm_frames: int, confirm_seconds: float, lost_after_seconds: float) -> None:
+    def __init__(
+        self, *, motion: BoxKalman, confirm_frames: int, confirm_seconds: float, lost_after_seconds: float
+    ) -> None:
         if confirm_frames < 1:
             raise ValueError(f"confirm_frames must be at least 1, got {confirm_frames}")
         if not confirm_seconds > 0:
@@ -77,14 +81,14 @@ class Tracklets:
         self._confirm_frames = confirm_frames
         self._confirm_seconds = confirm_seconds
         self._lost_after_seconds = lost_after_seconds
-        self.motion = BoxKalman()
+        self.motion = motion
         self.now_seconds = -np.inf
         self.step_seconds = 0.0
         self.track_id = np.zeros(0, np.int64)
         self.group = np.zeros(0, np.int64)
         self.state = np.zeros(0, np.int8)
         self._born_seconds = np.zeros(0)
-        self._seen_seconds = np.zeros(0)
+        self.seen_seconds = np.zeros(0)
         self._born_frame = np.zeros(0, np.int64)
         self._confidence = np.zeros(0, np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
@@ -117,7 +121,7 @@ class Tracklets:
         self._frame += 1
         if len(self) == 0:
             return ()
-        is_over = self._seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
+        is_over = self.seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
         ended: tuple[int, ...] = ()
         if np.count_nonzero(is_over):
             is_over &= self.state != TENTATIVE
@@ -151,7 +155,7 @@ class Tracklets:
             self.motion.update(rows, detections.xyxy.take(columns, axis=0))
             self._note(rows, detections, columns)
         if len(rows) < len(self):
-            is_unseen = self._seen_seconds < self.now_seconds
+            is_unseen = self.seen_seconds < self.now_seconds
             is_gone = is_unseen & (self.state == TENTATIVE)
             self.state[is_unseen] = LOST
             if np.count_nonzero(is_gone):
@@ -161,7 +165,7 @@ class Tracklets:
 
     def answer(self, ended: tuple[int, ...]) -> Tracks:
         """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
-        rows = (self._seen_seconds == self.now_seconds).nonzero()[0]
+        rows = (self.seen_seconds == self.now_seconds).nonzero()[0]
         votes = self._votes.take(rows, axis=0)
         class_id = votes.argmax(axis=1)
         return Tracks(
@@ -178,7 +182,7 @@ class Tracklets:
     def _note(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> None:
         """Keeps what a sighting says besides the place."""
         confidence, class_id = detections.confidence.take(columns), detections.class_id.take(columns)
-        self._seen_seconds[rows] = self.now_seconds
+        self.seen_seconds[rows] = self.now_seconds
         self._confidence[rows] = confidence
         try:
             self._votes[rows, class_id] += confidence
@@ -199,7 +203,7 @@ class Tracklets:
         self.group = np.append(self.group, group.take(born))
         self.state = np.append(self.state, np.full(count, TENTATIVE, np.int8))
         self._born_seconds = np.append(self._born_seconds, np.full(count, self.now_seconds))
-        self._seen_seconds = np.append(self._seen_seconds, np.full(count, self.now_seconds))
+        self.seen_seconds = np.append(self.seen_seconds, np.full(count, self.now_seconds))
         self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
         self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
@@ -213,7 +217,7 @@ class Tracklets:
             self.group,
             self.state,
             self._born_seconds,
-            self._seen_seconds,
+            self.seen_seconds,
             self._born_frame,
             self._confidence,
         )
@@ -222,7 +226,7 @@ class Tracklets:
             self.group,
             self.state,
             self._born_seconds,
-            self._seen_seconds,
+            self.seen_seconds,
             self._born_frame,
             self._confidence,
         ) = (column.take(rows) for column in columns)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
+
+Affine: TypeAlias = NDArray[np.float64]
+"""(2, 3): a point p of one picture is at ``A[:, :2] @ p + A[:, 2]`` in another, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,13 +104,14 @@ def check_detections(detections: Detections) -> None:
 class Tracker(Protocol):
     """One stream's memory of who is who. Times only grow; one instance serves one stream."""
 
-    def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
+    def update(self, detections: Detections, pts_seconds: float, motion: Affine | None = None) -> Tracks:
         """The tracklets observed in this frame, tentative ones included.
 
         Args:
             detections: Of this frame.
             pts_seconds: Presentation time of this frame, larger than at the last call.
-            image: (H, W, 3) uint8 RGB; only trackers that look at pixels need it.
+            motion: Where the points of the last frame's picture are in this one's, of a camera that moved (see
+                `CameraMotion`): turned, shifted and scaled alike in all directions. None: it stood still.
         """
         ...
 
