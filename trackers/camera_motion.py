@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from vidan.detector import Picture
 from vidan.trackers.tracks import Affine
 
-_LONGER_SIDE = {"flow": 640, "ecc": 320}  # of the small picture, at most: pixels cost time, most of all those of ECC
+_LONGER_SIDE = {"flow": 480, "ecc": 320}  # of the small picture, at most: pixels cost time, most of all those of ECC
 
 _CORNERS = {"maxCorners": 400, "qualityLevel": 0.01, "minDistance": 8}
-_FLOW = {"winSize": (21, 21), "maxLevel": 3}  # follows corners that moved by up to about 80 small pixels
+_FLOW = {"winSize": (21, 21), "maxLevel": 3}  # follows corners that moved by up to a fifth of the picture
 _RANSAC_PIXELS = 1.5
 _FEWEST_CORNERS = 12  # that must agree, and be at least this share of those that were found again
 _LEAST_SHARE = 0.3
@@ -44,10 +44,10 @@ class CameraMotion:
         self._last: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
 
     def estimate(self, picture: Picture, xyxy: NDArray[np.float32]) -> Affine | None:
-        """Where the points of the last picture are in this one; None at the first one, or where nothing can be said.
+        """Where the points of the last picture are in this one; None where nothing can be said.
 
         Args:
-            picture: The next one of the stream, of the same size as all.
+            picture: The next one of the stream.
             xyxy: (N, 4) boxes of what moves by itself, in pixels of the picture.
         """
         shrink = min(1.0, self._longer_side / max(picture.height, picture.width))
@@ -56,7 +56,9 @@ class CameraMotion:
         scale = np.array([width / picture.width, height / picture.height])
         now = grey, _still(grey.shape, xyxy * np.tile(scale, 2))
         last, self._last = self._last, now
-        motion = None if last is None else self._estimate(*last, *now)
+        if last is None or last[0].shape != grey.shape:
+            return None
+        motion = self._estimate(*last, *now)
         return None if motion is None else _enlarge(motion, scale)
 
 

@@ -21,6 +21,8 @@ from vidan.trackers.tracks import Tracks
 
 TENTATIVE, CONFIRMED, LOST = 0, 1, 2  # where in its life a tracklet is; an enum's members take microseconds to read
 
+_STEADINESS = np.float32(0.9)  # of an embedding, from one sighting to the next
+_TINY = np.float32(1e-12)
 _SIMULTANEOUS = 1e-6  # seconds: frames closer than this are the same moment, as far as limits are concerned
 
 
@@ -65,6 +67,8 @@ class Tracklets:
         group: (N,) int64, the class group that each tracklet was born into and never leaves.
         state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
         seen_seconds: (N,) when each was last seen.
+        embedding: (N, E) float32, what each looks like by and large, as unit vectors; zeros if nobody has looked, and
+            E is 0 until somebody does.
         now_seconds: Time of the current frame, minus infinity before the first.
         step_seconds: From the last frame to the current one.
     """
@@ -91,6 +95,7 @@ class Tracklets:
         self.seen_seconds = np.zeros(0)
         self._born_frame = np.zeros(0, np.int64)
         self._confidence = np.zeros(0, np.float32)
+        self.embedding = np.zeros((0, 0), np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
         self._next_id = 1
         self._frame = 0
@@ -189,11 +194,23 @@ class Tracklets:
         except IndexError:  # a class that was not met before
             self._votes = np.pad(self._votes, ((0, 0), (0, int(class_id.max()) + 1 - self._votes.shape[1])))
             self._votes[rows, class_id] += confidence
+        if detections.embedding is not None:
+            self._look(rows, detections.embedding.take(columns, axis=0))
         # A tentative tracklet was seen in every frame of its life, or else it would be gone.
         is_believed = self._frame - self._born_frame.take(rows) >= self._confirm_frames - 1
         is_believed |= self.now_seconds - self._born_seconds.take(rows) >= self._confirm_seconds
         is_believed |= self.state.take(rows) == LOST
         self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
+
+    def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
+        """Mixes what is seen now into what was seen before: BoT-SORT's moving average (arXiv:2206.14651, section 3.3)."""
+        if self.embedding.shape[1] == 0:
+            self.embedding = np.zeros((len(self), embedding.shape[1]), np.float32)
+        before = self.embedding.take(rows, axis=0)
+        is_first = ~before.any(axis=1)
+        mixed = _STEADINESS * before + (1 - _STEADINESS) * embedding
+        mixed[is_first] = embedding[is_first]
+        self.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), _TINY)
 
     def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
         count, before = len(born), len(self)
@@ -206,6 +223,7 @@ class Tracklets:
         self.seen_seconds = np.append(self.seen_seconds, np.full(count, self.now_seconds))
         self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
         self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
+        self.embedding = np.concatenate([self.embedding, np.zeros((count, self.embedding.shape[1]), np.float32)])
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
         self._note(np.arange(before, before + count), detections, born)
 
@@ -230,4 +248,5 @@ class Tracklets:
             self._born_frame,
             self._confidence,
         ) = (column.take(rows) for column in columns)
+        self.embedding = self.embedding.take(rows, axis=0)
         self._votes = self._votes.take(rows, axis=0)

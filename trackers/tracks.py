@@ -84,10 +84,12 @@ def check_detections(detections: Detections) -> None:
     """Refuses what no tracker can follow.
 
     Raises:
-        ValueError: If a box is not finite or inside out, or a confidence is not within 0..1.
+        ValueError: If a box is not finite or inside out, a confidence not within 0..1, or an embedding not finite.
     """
     if len(detections) == 0:
         return
+    if detections.embedding is not None and not np.isfinite(detections.embedding).all():
+        raise ValueError("an embedding of these detections is not finite")
     xyxy, confidence = detections.xyxy, detections.confidence
     size = xyxy[:, 2:] - xyxy[:, :2]  # not a number, or infinite, if a corner is
     is_right = (size >= 0) & (size < np.inf)
