@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -32,9 +33,8 @@ class Still:
 @pytest.fixture(scope="module")
 def footage() -> list[Picture]:
     with av.open(str(SAMPLES / "campus.mp4")) as container:
-        return [
-            frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(FRAMES), strict=False)
-        ]
+        frames = islice(container.decode(video=0), FRAMES)
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,9 @@ def test_what_moves_by_itself_is_not_the_camera(footage: list[Picture], method: 
         image[150:450, left : left + 400] = bus
         box = np.array([[left, 150, left + 400, 450]], np.float32)
         motion = camera.estimate(Still(image), box)
-        assert motion is None if left == 0 else worst_corner(motion, np.eye(2, 3)) < 1.0
+        if left > 0:
+            assert motion is not None
+            assert worst_corner(motion, np.eye(2, 3)) < 1.0
 
 
 @pytest.mark.parametrize("method", ["flow", "ecc"])

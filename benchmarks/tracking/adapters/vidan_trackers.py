@@ -1,4 +1,4 @@
-"""vidan's own trackers; a new one is one more line in `MAKERS`. They get boxes alone: no picture, so no camera motion."""
+"""vidan's own trackers; a new one is one more line in `MAKERS`. They get boxes alone, so nobody knows of the camera."""
 
 from __future__ import annotations
 
