@@ -77,7 +77,7 @@ def _flow(
     corners = cv2.goodFeaturesToTrack(last, mask=last_mask, **_CORNERS)
     if corners is None:
         return None
-    found, is_found, _ = cv2.calcOpticalFlowPyrLK(last, grey, corners, None, **_FLOW)
+    found, is_found, _ = cv2.calcOpticalFlowPyrLK(last, grey, corners, np.empty_like(corners), **_FLOW)
     is_found = is_found.ravel() == 1
     if np.count_nonzero(is_found) < _FEWEST_CORNERS:
         return None
@@ -86,14 +86,14 @@ def _flow(
     )
     if motion is None or agrees.sum() < max(_FEWEST_CORNERS, _LEAST_SHARE * len(agrees)):
         return None
-    return motion
+    return np.asarray(motion, np.float64)
 
 
 def _correlate(
     last: NDArray[np.uint8], last_mask: NDArray[np.uint8], grey: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> Affine | None:
     shift, _ = cv2.phaseCorrelate(
-        np.float64(last), np.float64(grey), cv2.createHanningWindow(last.shape[::-1], cv2.CV_64F)
+        last.astype(np.float64), grey.astype(np.float64), cv2.createHanningWindow(last.shape[::-1], cv2.CV_64F)
     )
     guess = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     try:

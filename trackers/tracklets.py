@@ -203,7 +203,7 @@ class Tracklets:
         self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
 
     def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
-        """Mixes what is seen now into what was seen before: BoT-SORT's moving average (arXiv:2206.14651, section 3.3)."""
+        """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""
         if self.embedding.shape[1] == 0:
             self.embedding = np.zeros((len(self), embedding.shape[1]), np.float32)
         before = self.embedding.take(rows, axis=0)
