@@ -18,6 +18,7 @@ class Detections:
         xyxy: (N, 4) float32, left, top, right, bottom in pixels of the source image.
         confidence: (N,) float32, 0..1.
         class_id: (N,) int64, index into the detector's ``class_names``.
+        embedding: (N, E) float32, what each looks like, as unit vectors; None: nobody has looked.
 
     Raises:
         ValueError: If the shapes do not fit together.
@@ -26,6 +27,7 @@ class Detections:
     xyxy: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.int64]
+    embedding: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.xyxy)
@@ -34,13 +36,16 @@ class Detections:
                 "Detections need xyxy (N, 4), confidence (N,), class_id (N,); "
                 f"got {self.xyxy.shape}, {self.confidence.shape}, {self.class_id.shape}"
             )
+        if self.embedding is not None and (self.embedding.ndim != 2 or len(self.embedding) != count):
+            raise ValueError(f"Detections need one embedding per box, ({count}, E); got {self.embedding.shape}")
 
     def __len__(self) -> int:
         return len(self.xyxy)
 
     def __getitem__(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
         """The detections that a mask, an index array or a slice selects."""
-        return Detections(self.xyxy[index], self.confidence[index], self.class_id[index])
+        embedding = None if self.embedding is None else self.embedding[index]
+        return Detections(self.xyxy[index], self.confidence[index], self.class_id[index], embedding)
 
     @classmethod
     def empty(cls) -> Detections:

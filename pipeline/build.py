@@ -13,13 +13,17 @@ from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, 
 from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
 from vidan.pipeline.config.schema import (
+    BotSortConfig,
+    ByteTrackConfig,
     DetectorConfig,
     FlowConfig,
     HeatmapConfig,
     ImagesSourceConfig,
     LineConfig,
+    OcSortConfig,
     QueueConfig,
     RunConfig,
+    SortConfig,
     SpeedConfig,
     StreamConfig,
     VideoSourceConfig,
@@ -38,7 +42,15 @@ from vidan.pipeline.sources.video import VideoSource
 from vidan.pipeline.speed_labels import SpeedShape
 from vidan.pipeline.stills import StillPainter
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import ByteTracker, FixedLagSmoother, Tracker
+from vidan.trackers import (
+    BotSortTracker,
+    ByteTracker,
+    CameraMotion,
+    FixedLagSmoother,
+    OcSortTracker,
+    SortTracker,
+    Tracker,
+)
 
 
 def find_weights(config: DetectorConfig) -> tuple[Path, WeightsCard]:
@@ -104,6 +116,7 @@ def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes)
     def make_lane(frame: Frame) -> Lane:
         return Lane(
             tracker=_build_tracker(config, class_names),
+            camera=None if config.tracker.camera_motion == "none" else CameraMotion(config.tracker.camera_motion),
             smoother=FixedLagSmoother(config.tracker.smooth_seconds),
             rules=RuleBuilder(config, class_names, frame.stamp.stream, frame.width, frame.height).build(),
             times=times,
@@ -270,12 +283,20 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
         for number, labels in enumerate(config.class_groups.values())
         for label in labels
     }
-    return ByteTracker(
-        high_confidence=tracker.high_confidence,
-        low_confidence=tracker.low_confidence,
-        new_confidence=tracker.new_confidence,
-        confirm_frames=tracker.confirm_frames,
-        confirm_seconds=tracker.confirm_seconds,
-        lost_after_seconds=tracker.lost_after_seconds,
-        class_groups=groups,
-    )
+    common = {
+        "high_confidence": tracker.high_confidence,
+        "new_confidence": tracker.new_confidence,
+        "confirm_frames": tracker.confirm_frames,
+        "confirm_seconds": tracker.confirm_seconds,
+        "lost_after_seconds": tracker.lost_after_seconds,
+        "class_groups": groups,
+    }
+    match tracker:
+        case ByteTrackConfig():
+            return ByteTracker(low_confidence=tracker.low_confidence, **common)
+        case BotSortConfig():
+            return BotSortTracker(low_confidence=tracker.low_confidence, **common)
+        case SortConfig():
+            return SortTracker(**common)
+        case OcSortConfig():
+            return OcSortTracker(**common)

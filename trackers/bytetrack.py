@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vidan.detector import Detections
 from vidan.trackers.matching import Matching
-from vidan.trackers.tracklets import TENTATIVE, ClassGroups, Tracklets
-from vidan.trackers.tracks import Tracks, check_detections
+from vidan.trackers.online import OnlineTracker
+from vidan.trackers.tracklets import TENTATIVE
 
 # What a pair must be more similar than in each round; 1 less the authors' highest costs. In the first and the tentative
 # round the confidence is multiplied in: a perfect fit at confidence 0.5 is worth 0.5.
@@ -32,29 +32,8 @@ _GROWN = 0.3
 _TENTATIVE = 0.2
 
 
-class ByteTracker:
-    """One stream's tracker.
-
-    A tracklet starts tentative, on a detection that nobody claims. It is confirmed by `confirm_frames` consecutive
-    sightings, or, on slow cameras, by two that are `confirm_seconds` apart; one miss before that removes it without a
-    trace. A confirmed one that is not seen is lost; its motion goes on being predicted, and it may be found again until
-    `lost_after_seconds` have passed since it was last seen.
-
-    Boxes of the answers are those of the motion filter after it saw the detection, which chatter less than detections.
-
-    Args:
-        high_confidence: Detections of at least this take part in the first round and may begin tracklets.
-        low_confidence: Detections from here to `high_confidence` only continue tracklets.
-        new_confidence: A tracklet begins only on a detection of at least this and of `high_confidence`.
-        confirm_frames: Sightings, the first included, that confirm a tracklet.
-        confirm_seconds: Time between two sightings that confirms a tracklet.
-        lost_after_seconds: How long a lost tracklet is remembered.
-        class_groups: Group of a class id, from 0; classes of one group may swap within a tracklet. A class that is not
-            named is a group of its own.
-
-    Raises:
-        ValueError: If an argument is out of its range.
-    """
+class ByteTracker(OnlineTracker):
+    """One stream's tracker; arguments and the life of a tracklet are described at `OnlineTracker`."""
 
     def __init__(
         self,
@@ -67,53 +46,34 @@ class ByteTracker:
         lost_after_seconds: float = 2.5,
         class_groups: Mapping[int, int] | None = None,
     ) -> None:
-        if not 0 <= low_confidence <= high_confidence <= 1 or high_confidence == 0 or not 0 <= new_confidence <= 1:
-            raise ValueError(
-                "confidences must satisfy 0 <= low <= high <= 1, 0 < high and 0 <= new <= 1; "
-                f"got low {low_confidence}, high {high_confidence}, new {new_confidence}"
-            )
-        self._high_confidence = high_confidence
-        self._low_confidence = low_confidence
-        self._new_confidence = new_confidence
-        self._confirm_seconds = confirm_seconds
-        self._groups = ClassGroups(class_groups)
-        self._make_tracklets = lambda: Tracklets(
-            confirm_frames=confirm_frames, confirm_seconds=confirm_seconds, lost_after_seconds=lost_after_seconds
+        super().__init__(
+            low_confidence=low_confidence,
+            high_confidence=high_confidence,
+            new_confidence=new_confidence,
+            confirm_frames=confirm_frames,
+            confirm_seconds=confirm_seconds,
+            lost_after_seconds=lost_after_seconds,
+            class_groups=class_groups,
         )
-        self.reset()
 
-    def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
-        """The tracklets seen in this frame; see `Tracker.update`. The image is not looked at.
-
-        Raises:
-            ValueError: If time does not grow, or a detection is no box.
-        """
-        check_detections(detections)
+    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
         tracklets = self._tracklets
-        ended = tracklets.advance(pts_seconds)
-        group = self._groups.of(detections.class_id)
         matching = Matching(tracklets, detections, group)
-        confidence = detections.confidence
-        is_high = confidence >= self._high_confidence
-        is_low = confidence >= self._low_confidence
+        is_high = detections.confidence >= self._high_confidence
+        is_low = detections.confidence >= self._low_confidence
         is_low &= ~is_high
         is_tentative = tracklets.state == TENTATIVE
+        is_known = ~is_tentative
+        likeness = self._likeness(matching, detections)
 
-        matching.round(~is_tentative, is_high, _HIGH, fuse_confidence=True)
-        matching.round(~is_tentative, is_low, _LOW)
-        matching.grown_round(~is_tentative, is_high, _GROWN)
-        matching.round(is_tentative, is_high, _TENTATIVE, fuse_confidence=True)
+        matching.round(is_known, is_high, _HIGH, likeness)
+        matching.round(is_known, is_low, _LOW)
+        matching.grown_round(is_known, is_high, _GROWN)
+        matching.round(is_tentative, is_high, _TENTATIVE, likeness)
         if tracklets.step_seconds >= self._confirm_seconds:  # a slow camera, where one step may leave the box
             matching.grown_round(is_tentative, is_high, _GROWN)
+        return matching
 
-        born = matching.free(is_high & (confidence >= self._new_confidence))
-        tracklets.see(*matching.pairs, detections, born, group)
-        return tracklets.answer(ended)
-
-    def finish(self) -> tuple[int, ...]:
-        """Ids of the confirmed tracklets that were still alive, lost ones included; see `Tracker.finish`."""
-        return self._tracklets.known_ids
-
-    def reset(self) -> None:
-        """Forgets everything; ids start from 1 again, and so may time."""
-        self._tracklets = self._make_tracklets()
+    def _likeness(self, matching: Matching, detections: Detections) -> NDArray[np.float32]:
+        """(P,) how similar the near pairs are in the rounds of the sure detections."""
+        return matching.similarity * detections.confidence.take(matching.columns)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import xyxy_to_cxcywh
+from vidan.trackers.tracks import Affine
 
 # Standard deviations in sizes of the box, for cx, cy, w, h. The variance of a random walk grows with time, so that its
 # deviation is per root second. DeepSORT's steps per frame at 30 frames per second would be drift 0.27 and acceleration
@@ -129,6 +130,34 @@ class BoxKalman:
         rest = 1 - gain
         variance *= rest
         covariance *= rest
+
+    def warp(self, motion: Affine) -> None:
+        """Takes all boxes into another picture: turned, shifted and scaled alike in all directions.
+
+        Centres and their velocities turn; sizes scale, for a box stays upright. Errors of x and y are alike and
+        independent, and so they are from whichever side they are seen: covariances and noise scale, and do not turn.
+        """
+        linear, shift = motion[:, :2], motion[:, 2]
+        area_scale = abs(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
+        moments = self._state[: _VELOCITY + 1]
+        moments[:, :, :2] = moments[:, :, :2] @ linear.T
+        moments[:, :, 2:] *= np.sqrt(area_scale)
+        moments[_POSITION, :, :2] += shift
+        self._state[_POSITION_VARIANCE:] *= area_scale
+
+    def copy(self, boxes: NDArray[np.intp]) -> BoxKalman:
+        """A filter of its own that holds these boxes as they are now."""
+        other = BoxKalman()
+        other._state = self._state.take(boxes, axis=1)
+        return other
+
+    def append(self, other: BoxKalman) -> None:
+        """Appends the boxes of another filter."""
+        self._state = np.concatenate([self._state, other._state], axis=1)
+
+    def put(self, boxes: NDArray[np.intp], other: BoxKalman) -> None:
+        """Makes the boxes of these indices what the boxes of another filter are."""
+        self._state[:, boxes] = other._state
 
     def keep(self, boxes: NDArray[np.intp]) -> None:
         """Drops all boxes but these."""

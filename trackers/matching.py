@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,28 +20,40 @@ _MOST_GROWTH = 1.2
 class Matching:
     """Pairs of tracklets and detections of one frame.
 
-    Two boxes are as similar as their IoU times the IoU of their vertical extents.
-
     Args:
         tracklets: Moved on to the time of the frame.
         detections: All of the frame.
         group: (len(detections),) their class groups; boxes of different groups never pair.
+        with_heights: Two boxes are as similar as their IoU times the IoU of their vertical extents, not as their IoU.
+
+    Attributes:
+        rows: (P,) tracklets of the pairs that are near: of one group, and overlapping.
+        columns: (P,) their detections.
+        similarity: (P,) float32.
     """
 
-    def __init__(self, tracklets: Tracklets, detections: Detections, group: NDArray[np.int64]) -> None:
+    def __init__(
+        self, tracklets: Tracklets, detections: Detections, group: NDArray[np.int64], with_heights: bool = True
+    ) -> None:
         self._tracklets = tracklets
         self._detections = detections
         self._group = group
-        self._xyxy = tracklets.motion.xyxy
+        self._with_heights = with_heights
         self._is_taken_row = np.zeros(len(tracklets), np.bool_)
         self._is_taken_column = np.zeros(len(detections), np.bool_)
         self._found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-        rows, columns = touching_pairs(self._xyxy, detections.xyxy)
-        is_one_group = tracklets.group.take(rows) == group.take(columns)
+        self.place(tracklets.motion.xyxy)
+
+    def place(self, xyxy: NDArray[np.float32]) -> None:
+        """From now on the tracklets are taken to be at these (N, 4) boxes, and no longer where the filter has them."""
+        self._xyxy = xyxy
+        rows, columns = touching_pairs(xyxy, self._detections.xyxy)
+        is_one_group = self._tracklets.group.take(rows) == self._group.take(columns)
         if np.count_nonzero(is_one_group) < len(is_one_group):
             rows, columns = rows[is_one_group], columns[is_one_group]
-        iou, height_iou = pair_iou(self._xyxy.take(rows, axis=0), detections.xyxy.take(columns, axis=0))
-        self._near = rows, columns, iou * height_iou
+        iou, height_iou = pair_iou(xyxy.take(rows, axis=0), self._detections.xyxy.take(columns, axis=0))
+        self.rows, self.columns = rows, columns
+        self.similarity = iou * height_iou if self._with_heights else iou
 
     @property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -55,15 +69,25 @@ class Matching:
         return (wanted & ~self._is_taken_column).nonzero()[0]
 
     def round(
-        self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: float, fuse_confidence: bool = False
+        self,
+        wants_row: NDArray[np.bool_],
+        wants_column: NDArray[np.bool_],
+        least: float,
+        similarity: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        """Pairs tracklets and detections that are wanted, free and overlap."""
+        """Pairs tracklets and detections that are wanted, free, near, and more similar than `least`.
+
+        Args:
+            wants_row: (N,) of the tracklets.
+            wants_column: (M,) of the detections.
+            least: What must be exceeded.
+            similarity: (P,) of the near pairs, instead of that of their boxes.
+        """
         wants_row, wants_column = wants_row & ~self._is_taken_row, wants_column & ~self._is_taken_column
         if not (np.count_nonzero(wants_row) and np.count_nonzero(wants_column)):
             return
-        rows, columns, similarity = self._near
-        if fuse_confidence:
-            similarity = similarity * self._detections.confidence.take(columns)
+        rows, columns = self.rows, self.columns
+        similarity = self.similarity if similarity is None else similarity
         wanted = similarity > least
         wanted &= wants_row.take(rows)
         wanted &= wants_column.take(columns)
@@ -89,7 +113,7 @@ class Matching:
         if np.count_nonzero(is_good):
             self._pair(rows[is_good], columns[is_good], similarity[is_good] - least)
 
-    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.float32]) -> None:
+    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> None:
         chosen = best_pairs(rows, columns, worth)
         rows, columns = rows.take(chosen), columns.take(chosen)
         self._is_taken_row[rows] = True
@@ -100,4 +124,4 @@ class Matching:
 def _grow(xyxy: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, 4) boxes that reach further to each side, by (N, 2) or (2,) widths and heights."""
     margin = (xyxy[:, 2:] - xyxy[:, :2]) * growth
-    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1)
+    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1, dtype=np.float32)

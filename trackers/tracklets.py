@@ -21,6 +21,8 @@ from vidan.trackers.tracks import Tracks
 
 TENTATIVE, CONFIRMED, LOST = 0, 1, 2  # where in its life a tracklet is; an enum's members take microseconds to read
 
+_STEADINESS = np.float32(0.9)  # of an embedding, from one sighting to the next
+_TINY = np.float32(1e-12)
 _SIMULTANEOUS = 1e-6  # seconds: frames closer than this are the same moment, as far as limits are concerned
 
 
@@ -54,6 +56,7 @@ class Tracklets:
     """One stream's memory. Row i of everything is one tracklet; rows are ordered by ascending id.
 
     Args:
+        motion: The filter, empty.
         confirm_frames: Sightings that turn a tentative tracklet into a confirmed one, the first one included.
         confirm_seconds: Two sightings that lie this far apart confirm it too.
         lost_after_seconds: How long after its last sighting a tracklet is given up.
@@ -63,11 +66,16 @@ class Tracklets:
         track_id: (N,) int64.
         group: (N,) int64, the class group that each tracklet was born into and never leaves.
         state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
+        seen_seconds: (N,) when each was last seen.
+        embedding: (N, E) float32, what each looks like by and large, as unit vectors; zeros if nobody has looked, and
+            E is 0 until somebody does.
         now_seconds: Time of the current frame, minus infinity before the first.
         step_seconds: From the last frame to the current one.
     """
 
-    def __init__(self, *, confirm_frames: int, confirm_seconds: float, lost_after_seconds: float) -> None:
+    def __init__(
+        self, *, motion: BoxKalman, confirm_frames: int, confirm_seconds: float, lost_after_seconds: float
+    ) -> None:
         if confirm_frames < 1:
             raise ValueError(f"confirm_frames must be at least 1, got {confirm_frames}")
         if not confirm_seconds > 0:
@@ -77,16 +85,17 @@ class Tracklets:
         self._confirm_frames = confirm_frames
         self._confirm_seconds = confirm_seconds
         self._lost_after_seconds = lost_after_seconds
-        self.motion = BoxKalman()
+        self.motion = motion
         self.now_seconds = -np.inf
         self.step_seconds = 0.0
         self.track_id = np.zeros(0, np.int64)
         self.group = np.zeros(0, np.int64)
         self.state = np.zeros(0, np.int8)
         self._born_seconds = np.zeros(0)
-        self._seen_seconds = np.zeros(0)
+        self.seen_seconds = np.zeros(0)
         self._born_frame = np.zeros(0, np.int64)
         self._confidence = np.zeros(0, np.float32)
+        self.embedding = np.zeros((0, 0), np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
         self._next_id = 1
         self._frame = 0
@@ -117,7 +126,7 @@ class Tracklets:
         self._frame += 1
         if len(self) == 0:
             return ()
-        is_over = self._seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
+        is_over = self.seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
         ended: tuple[int, ...] = ()
         if np.count_nonzero(is_over):
             is_over &= self.state != TENTATIVE
@@ -151,7 +160,7 @@ class Tracklets:
             self.motion.update(rows, detections.xyxy.take(columns, axis=0))
             self._note(rows, detections, columns)
         if len(rows) < len(self):
-            is_unseen = self._seen_seconds < self.now_seconds
+            is_unseen = self.seen_seconds < self.now_seconds
             is_gone = is_unseen & (self.state == TENTATIVE)
             self.state[is_unseen] = LOST
             if np.count_nonzero(is_gone):
@@ -161,7 +170,7 @@ class Tracklets:
 
     def answer(self, ended: tuple[int, ...]) -> Tracks:
         """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
-        rows = (self._seen_seconds == self.now_seconds).nonzero()[0]
+        rows = (self.seen_seconds == self.now_seconds).nonzero()[0]
         votes = self._votes.take(rows, axis=0)
         class_id = votes.argmax(axis=1)
         return Tracks(
@@ -178,18 +187,30 @@ class Tracklets:
     def _note(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> None:
         """Keeps what a sighting says besides the place."""
         confidence, class_id = detections.confidence.take(columns), detections.class_id.take(columns)
-        self._seen_seconds[rows] = self.now_seconds
+        self.seen_seconds[rows] = self.now_seconds
         self._confidence[rows] = confidence
         try:
             self._votes[rows, class_id] += confidence
         except IndexError:  # a class that was not met before
             self._votes = np.pad(self._votes, ((0, 0), (0, int(class_id.max()) + 1 - self._votes.shape[1])))
             self._votes[rows, class_id] += confidence
+        if detections.embedding is not None:
+            self._look(rows, detections.embedding.take(columns, axis=0))
         # A tentative tracklet was seen in every frame of its life, or else it would be gone.
         is_believed = self._frame - self._born_frame.take(rows) >= self._confirm_frames - 1
         is_believed |= self.now_seconds - self._born_seconds.take(rows) >= self._confirm_seconds
         is_believed |= self.state.take(rows) == LOST
         self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
+
+    def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
+        """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""
+        if self.embedding.shape[1] == 0:
+            self.embedding = np.zeros((len(self), embedding.shape[1]), np.float32)
+        before = self.embedding.take(rows, axis=0)
+        is_first = ~before.any(axis=1)
+        mixed = _STEADINESS * before + (1 - _STEADINESS) * embedding
+        mixed[is_first] = embedding[is_first]
+        self.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), _TINY)
 
     def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
         count, before = len(born), len(self)
@@ -199,9 +220,10 @@ class Tracklets:
         self.group = np.append(self.group, group.take(born))
         self.state = np.append(self.state, np.full(count, TENTATIVE, np.int8))
         self._born_seconds = np.append(self._born_seconds, np.full(count, self.now_seconds))
-        self._seen_seconds = np.append(self._seen_seconds, np.full(count, self.now_seconds))
+        self.seen_seconds = np.append(self.seen_seconds, np.full(count, self.now_seconds))
         self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
         self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
+        self.embedding = np.concatenate([self.embedding, np.zeros((count, self.embedding.shape[1]), np.float32)])
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
         self._note(np.arange(before, before + count), detections, born)
 
@@ -213,7 +235,7 @@ class Tracklets:
             self.group,
             self.state,
             self._born_seconds,
-            self._seen_seconds,
+            self.seen_seconds,
             self._born_frame,
             self._confidence,
         )
@@ -222,8 +244,9 @@ class Tracklets:
             self.group,
             self.state,
             self._born_seconds,
-            self._seen_seconds,
+            self.seen_seconds,
             self._born_frame,
             self._confidence,
         ) = (column.take(rows) for column in columns)
+        self.embedding = self.embedding.take(rows, axis=0)
         self._votes = self._votes.take(rows, axis=0)

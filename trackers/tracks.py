@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
+
+Affine: TypeAlias = NDArray[np.float64]
+"""(2, 3): a point p of one picture is at ``A[:, :2] @ p + A[:, 2]`` in another, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +84,12 @@ def check_detections(detections: Detections) -> None:
     """Refuses what no tracker can follow.
 
     Raises:
-        ValueError: If a box is not finite or inside out, or a confidence is not within 0..1.
+        ValueError: If a box is not finite or inside out, a confidence not within 0..1, or an embedding not finite.
     """
     if len(detections) == 0:
         return
+    if detections.embedding is not None and not np.isfinite(detections.embedding).all():
+        raise ValueError("an embedding of these detections is not finite")
     xyxy, confidence = detections.xyxy, detections.confidence
     size = xyxy[:, 2:] - xyxy[:, :2]  # not a number, or infinite, if a corner is
     is_right = (size >= 0) & (size < np.inf)
@@ -101,13 +106,14 @@ def check_detections(detections: Detections) -> None:
 class Tracker(Protocol):
     """One stream's memory of who is who. Times only grow; one instance serves one stream."""
 
-    def update(self, detections: Detections, pts_seconds: float, image: NDArray[np.uint8] | None = None) -> Tracks:
+    def update(self, detections: Detections, pts_seconds: float, motion: Affine | None = None) -> Tracks:
         """The tracklets observed in this frame, tentative ones included.
 
         Args:
             detections: Of this frame.
             pts_seconds: Presentation time of this frame, larger than at the last call.
-            image: (H, W, 3) uint8 RGB; only trackers that look at pixels need it.
+            motion: Where the points of the last frame's picture are in this one's, of a camera that moved (see
+                `CameraMotion`): turned, shifted and scaled alike in all directions. None: it stood still.
         """
         ...
 

@@ -101,17 +101,11 @@ class DetectorConfig(Model):
     """Names of the classes to keep; null: all that the weights know."""
 
 
-class ByteTrackConfig(Model):
-    """What joins the detections of one stream to tracks (ByteTrack)."""
-
-    type: Literal["bytetrack"] = "bytetrack"
-    """Which tracker."""
+class _TrackerConfig(Model):
+    """What all trackers have in common."""
 
     high_confidence: Annotated[Number, Field(gt=0, le=1)] = 0.3
     """Score, 0..1, from which detections take part in the first round of association."""
-
-    low_confidence: Share = 0.1
-    """Score, 0..1, from which detections take part in the second round."""
 
     new_confidence: Share = 0.4
     """Score, 0..1, from which a detection that fits no track starts one."""
@@ -128,11 +122,61 @@ class ByteTrackConfig(Model):
     smooth_seconds: Seconds = 0.4
     """Half window in seconds of the smoothing of counted positions, which delays them as much; 0: off."""
 
+    camera_motion: Literal["none", "flow", "ecc"] = "none"
+    """How a moving camera is followed: not, by optical flow, or by correlation (for pictures without corners)."""
+
+
+class _TwoRoundsConfig(_TrackerConfig):
+    low_confidence: Share = 0.1
+    """Score, 0..1, from which detections take part in the second round."""
+
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.low_confidence > self.high_confidence:
             raise _blame("low_confidence", message=f"is above high_confidence ({self.high_confidence:g})")
         return self
+
+
+class ByteTrackConfig(_TwoRoundsConfig):
+    """What joins the detections of one stream to tracks: ByteTrack, which continues tracks by unsure detections too."""
+
+    type: Literal["bytetrack"] = "bytetrack"
+    """Which tracker."""
+
+
+class SortConfig(_TrackerConfig):
+    """What joins detections to tracks: SORT, by motion and overlap of the sure detections alone."""
+
+    type: Literal["sort"]
+    """Which tracker."""
+
+
+class OcSortConfig(_TrackerConfig):
+    """What joins detections to tracks: OC-SORT, SORT that also heeds directions and where a track was last seen."""
+
+    type: Literal["ocsort"]
+    """Which tracker."""
+
+
+class BotSortConfig(_TwoRoundsConfig):
+    """What joins detections to tracks: BoT-SORT, ByteTrack for a camera that moves."""
+
+    type: Literal["botsort"]
+    """Which tracker."""
+
+    camera_motion: Literal["none", "flow", "ecc"] = "flow"
+    """How a moving camera is followed: not, by optical flow, or by correlation (for pictures without corners)."""
+
+
+def _tracker_of_no_type(value: Any) -> Any:
+    return {"type": "bytetrack", **value} if isinstance(value, dict) else value
+
+
+TrackerConfig: TypeAlias = Annotated[
+    ByteTrackConfig | SortConfig | OcSortConfig | BotSortConfig,
+    Field(discriminator="type"),
+    BeforeValidator(_tracker_of_no_type),
+]
 
 
 # --- the ground -------------------------------------------------------------------------------------------------------
@@ -679,7 +723,7 @@ class RunConfig(Model):
     class_groups: Mapping[Label, Labels] = Field(default_factory=dict)
     """Classes that count together under a name and may swap within a track, such as `vehicle: [car, truck, bus]`."""
 
-    tracker: ByteTrackConfig = Field(default_factory=ByteTrackConfig)
+    tracker: TrackerConfig = Field(default_factory=ByteTrackConfig)
     """What joins detections to tracks."""
 
     streams: Annotated[tuple[StreamConfig, ...], Field(min_length=1)]

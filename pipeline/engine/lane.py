@@ -10,7 +10,7 @@ from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import DismissingRule, Rule
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import FixedLagSmoother, Released, Tracker
+from vidan.trackers import CameraMotion, FixedLagSmoother, Released, Tracker
 
 
 class Lane:
@@ -20,6 +20,7 @@ class Lane:
         tracker: Fresh, of this stream.
         smoother: Fresh, of this stream; it decides when the rules see a frame.
         rules: Asked in this order.
+        camera: Fresh, of this stream, if it may move; the tracker then knows of every movement.
         times: Is told how long tracking and rules took; nothing depends on it.
     """
 
@@ -29,18 +30,21 @@ class Lane:
         tracker: Tracker,
         smoother: FixedLagSmoother[Stamp],
         rules: Sequence[Rule],
+        camera: CameraMotion | None = None,
         times: StageTimes | None = None,
     ) -> None:
         self._tracker = tracker
         self._smoother = smoother
         self._rules = rules
+        self._camera = camera
         self._times = times or StageTimes()
 
     def step(self, frame: Frame, detections: Detections) -> FrameResult:
         """What is known after this frame; its events are about the earlier frames in `counted`."""
         stamp = frame.stamp
         with self._times.busy("track"):
-            tracks = self._tracker.update(detections, stamp.pts_seconds)
+            motion = self._camera and self._camera.estimate(frame, detections.xyxy)
+            tracks = self._tracker.update(detections, stamp.pts_seconds, motion)
             released = self._smoother.push(stamp, stamp.pts_seconds, tracks)
         return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vidan.detector import Detections
 from vidan.pipeline.build import (
@@ -208,3 +209,33 @@ def test_a_schedule_without_a_clock_is_named(config_of) -> None:
     [complaint] = rules_without_clock(config, "a")
     assert "rule gate has a schedule" in complaint
     assert "start_time" in complaint
+
+
+@pytest.mark.parametrize("kind", ["bytetrack", "sort", "ocsort", "botsort"])
+def test_every_tracker_of_the_language_counts(config_of, kind: str) -> None:
+    rule = "rules: {gate: {type: line, points: [[50, 0], [50, 100]]}}\n"
+    (event,) = _walk(config_of(rule + f"tracker: {{type: {kind}}}"))
+    assert event.track_id == 1
+
+
+@pytest.mark.parametrize(
+    ("tracker", "looks"),
+    [
+        ("{}", False),  # the default never asks for the picture
+        ("{type: sort}", False),
+        ("{type: botsort}", True),
+        ("{type: botsort, camera_motion: none}", False),
+        ("{type: ocsort, camera_motion: ecc}", True),
+    ],
+)
+def test_pictures_are_looked_at_only_where_the_camera_may_move(config_of, tracker: str, looks: bool) -> None:
+    asked = []
+
+    def picture() -> NDArray[np.uint8]:
+        asked.append(True)
+        return np.zeros((100, 200, 3), np.uint8)
+
+    frame = Frame(Stamp("a", 0, 0.0), 100, 200, picture)
+    rule = "rules: {gate: {type: line, points: [[50, 0], [50, 100]]}}\n"
+    lane_maker(config_of(f"{rule}tracker: {tracker}"), CLASSES, StageTimes())(frame).step(frame, Detections.empty())
+    assert bool(asked) == looks

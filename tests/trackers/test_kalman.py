@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vidan.trackers import kalman
 from vidan.trackers.kalman import BoxKalman
+from vidan.trackers.observed_kalman import ObservedKalman
 
 LAWS = settings(max_examples=30, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -149,3 +150,66 @@ def test_dropping_rows_keeps_the_others_in_order() -> None:
     boxes.keep(np.array([0, 2]))
     assert len(boxes) == 2
     np.testing.assert_array_equal(boxes.position, position[[0, 2]])
+
+
+@LAWS
+@given(seed=SEEDS, angle=st.floats(-1, 1), scale=st.floats(0.5, 2))
+def test_a_turned_and_scaled_picture_is_what_the_textbook_makes_of_it(seed: int, angle: float, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = wandering_filter(rng, 3)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = rng.uniform(-100, 100, 2)
+    before = np.concatenate([boxes.position, boxes.velocity], axis=1), boxes.covariance.copy()
+    boxes.warp(np.column_stack([turn, shift]))
+
+    jacobian = np.kron(np.eye(4), np.eye(2))
+    jacobian[:2, :2] = jacobian[4:6, 4:6] = turn
+    jacobian[2:4, 2:4] = jacobian[6:, 6:] = scale * np.eye(2)
+    for row in range(3):
+        mean = jacobian @ before[0][row] + np.concatenate([shift, np.zeros(6)])
+        np.testing.assert_allclose(np.append(boxes.position[row], boxes.velocity[row]), mean, rtol=1e-9, atol=1e-9)
+        var, cov, velocity_var = (np.diag(column) for column in before[1][row].T)
+        full = jacobian @ np.block([[var, cov], [cov, velocity_var]]) @ jacobian.T
+        np.testing.assert_allclose(np.diag(boxes.covariance[row, :, 0]), full[:4, :4], rtol=1e-9, atol=1e-6)
+        np.testing.assert_allclose(np.diag(boxes.covariance[row, :, 1]), full[:4, 4:], rtol=1e-9, atol=1e-6)
+        np.testing.assert_allclose(np.diag(boxes.covariance[row, :, 2]), full[4:, 4:], rtol=1e-9, atol=1e-6)
+
+
+# --- the filter that remembers its sightings -------------------------------------------------------------------------
+
+
+@LAWS
+@given(seed=SEEDS, count=st.integers(1, 5))
+def test_boxes_found_again_are_as_if_they_had_been_seen_walking_straight(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = rng.uniform(0.02, 0.2, 10)
+    times = np.append(0, steps.cumsum())
+    last_seen = rng.integers(1, 9, count)  # frame after which each is hidden until the last one
+    first, goal = random_boxes(rng, count), random_boxes(rng, count)
+    observed, explicit = ObservedKalman(0.1), BoxKalman()
+    observed.add(first)
+    explicit.add(first)
+    for frame, dt in enumerate(steps, start=1):
+        observed.predict(dt)
+        explicit.predict(dt)
+        is_last = frame == len(steps)
+        share = (times[frame] - times[last_seen]) / (times[-1] - times[last_seen])
+        virtual = first + np.maximum(share, 0)[:, None] * (goal.astype(np.float64) - first)
+        rows = np.arange(count) if is_last else np.flatnonzero(frame <= last_seen)
+        observed.update(rows, goal if is_last else first[rows])
+        explicit.update(np.arange(count), virtual.astype(np.float32))
+    np.testing.assert_allclose(observed.position, explicit.position, rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(observed.velocity, explicit.velocity, rtol=1e-6, atol=1e-2)
+    np.testing.assert_allclose(observed.covariance, explicit.covariance, rtol=1e-5, atol=1e-6)
+
+
+def test_turning_round_is_half_a_turn_and_standing_still_is_no_idea() -> None:
+    boxes = ObservedKalman(0.1)
+    boxes.add(np.array([[0, 0, 10, 30], [100, 0, 110, 30]], np.float32))
+    for index in range(1, 6):
+        boxes.predict(0.05)
+        boxes.update(np.arange(2), np.array([[4 * index, 0, 4 * index + 10, 30], [100, 0, 110, 30]], np.float32))
+    walker, still = np.zeros(3, np.intp), np.ones(1, np.intp)
+    next_xyxy = np.array([[24, 0, 34, 30], [16, 0, 26, 30], [20, 4, 30, 34]], np.float32)
+    np.testing.assert_allclose(boxes.turn(walker, next_xyxy), [0, np.pi, np.pi / 2], atol=1e-6)
+    np.testing.assert_allclose(boxes.turn(still, next_xyxy[:1]), [np.pi / 2])

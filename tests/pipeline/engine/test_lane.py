@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from vidan.detector import Detections
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
-from vidan.trackers import ByteTracker, FixedLagSmoother, Tracks
+from vidan.trackers import Affine, ByteTracker, CameraMotion, FixedLagSmoother, Tracks
 
 FRAMES = 20
 
@@ -110,3 +111,21 @@ def test_finishing_completes_the_last_result_and_makes_no_other() -> None:
     assert final.frame is last.frame
     assert final.counted[: len(last.counted)] == last.counted
     assert final.counted[-1].stamp == last.frame.stamp
+
+
+def test_the_tracker_is_told_how_the_camera_moved() -> None:
+    motions = []
+
+    class ListeningTracker(ByteTracker):
+        def update(self, detections: Detections, pts_seconds: float, motion: Affine | None = None) -> Tracks:
+            motions.append(motion)
+            return super().update(detections, pts_seconds, motion)
+
+    noise = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
+    lane = Lane(tracker=ListeningTracker(), smoother=FixedLagSmoother(0.0), rules=[], camera=CameraMotion())
+    for index in range(2):
+        shifted = np.roll(picture, 4 * index, axis=1)
+        lane.step(Frame.from_array(Stamp("a", index, index / 10), shifted), Detections.empty())
+    assert motions[0] is None
+    np.testing.assert_allclose(motions[1], [[1, 0, 4], [0, 1, 0]], atol=0.2)

@@ -1,0 +1,71 @@
+"""OC-SORT: SORT that believes what it saw rather than what it predicted.
+
+Written from Cao et al., "Observation-Centric SORT: Rethinking SORT for Robust Multi-Object Tracking", CVPR 2023,
+arXiv:2203.14360, section 4: momentum (who must turn least), recovery (who is where somebody was last seen) and
+re-update (`observed_kalman.py`). Where the paper counts frames this counts seconds, and boxes of different class groups
+never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidan.detector import Detections
+from vidan.trackers.kalman import BoxKalman
+from vidan.trackers.matching import Matching
+from vidan.trackers.observed_kalman import ObservedKalman
+from vidan.trackers.online import OnlineTracker
+
+_LEAST_IOU = 0.3  # of all rounds (section 5.1)
+_MOMENTUM = 0.2  # what a full turn costs beside the IoU: the authors' lambda
+_DIRECTION_SECONDS = 0.1  # the authors' three frames, at 30 frames per second
+
+
+class OcSortTracker(OnlineTracker):
+    """One stream's tracker; arguments and the life of a tracklet are described at `OnlineTracker`.
+
+    Detections below `high_confidence` are not looked at.
+    """
+
+    _motion: ObservedKalman
+
+    def __init__(
+        self,
+        *,
+        high_confidence: float = 0.3,
+        new_confidence: float = 0.4,
+        confirm_frames: int = 3,
+        confirm_seconds: float = 0.15,
+        lost_after_seconds: float = 2.5,
+        class_groups: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__(
+            low_confidence=high_confidence,
+            high_confidence=high_confidence,
+            new_confidence=new_confidence,
+            confirm_frames=confirm_frames,
+            confirm_seconds=confirm_seconds,
+            lost_after_seconds=lost_after_seconds,
+            class_groups=class_groups,
+        )
+
+    def _make_motion(self) -> BoxKalman:
+        self._motion = ObservedKalman(_DIRECTION_SECONDS)
+        return self._motion
+
+    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
+        matching = Matching(self._tracklets, detections, group, with_heights=False)
+        everybody = np.ones(len(self._tracklets), np.bool_)
+        is_high = detections.confidence >= self._high_confidence
+
+        turn = self._motion.turn(matching.rows, detections.xyxy.take(matching.columns, axis=0))
+        likeness = matching.similarity + _MOMENTUM * (0.5 - turn / np.pi)
+        likeness[matching.similarity <= _LEAST_IOU] = -1  # momentum chooses between those who are near, no more
+        matching.round(everybody, is_high, _LEAST_IOU - _MOMENTUM / 2, likeness)
+
+        matching.place(self._motion.observed_xyxy)
+        matching.round(everybody, is_high, _LEAST_IOU)
+        return matching

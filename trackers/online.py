@@ -1,0 +1,102 @@
+"""What all online trackers are: a memory that is moved on, matched with a frame, and brought up to date."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidan.detector import Detections
+from vidan.trackers.kalman import BoxKalman
+from vidan.trackers.matching import Matching
+from vidan.trackers.tracklets import ClassGroups, Tracklets
+from vidan.trackers.tracks import Affine, Tracks, check_detections
+
+
+class OnlineTracker(ABC):
+    """One stream's tracker, except for who is whom, which `_associate` decides.
+
+    A tracklet starts tentative, on a detection that nobody claims. It is confirmed by `confirm_frames` consecutive
+    sightings, or, on slow cameras, by two that are `confirm_seconds` apart; one miss before that removes it without a
+    trace. A confirmed one that is not seen is lost; its motion goes on being predicted, and it may be found again until
+    `lost_after_seconds` have passed since it was last seen.
+
+    Boxes of the answers are those of the motion filter after it saw the detection, which chatter less than detections.
+
+    Args:
+        low_confidence: Detections from here to `high_confidence` only continue tracklets, in trackers that use them.
+        high_confidence: Detections of at least this are associated first and may begin tracklets.
+        new_confidence: A tracklet begins only on a detection of at least this and of `high_confidence`.
+        confirm_frames: Sightings, the first included, that confirm a tracklet.
+        confirm_seconds: Time between two sightings that confirms a tracklet.
+        lost_after_seconds: How long a lost tracklet is remembered.
+        class_groups: Group of a class id, from 0; classes of one group may swap within a tracklet. A class that is not
+            named is a group of its own.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        low_confidence: float,
+        high_confidence: float,
+        new_confidence: float,
+        confirm_frames: int,
+        confirm_seconds: float,
+        lost_after_seconds: float,
+        class_groups: Mapping[int, int] | None,
+    ) -> None:
+        if not 0 <= low_confidence <= high_confidence <= 1 or high_confidence == 0 or not 0 <= new_confidence <= 1:
+            raise ValueError(
+                "confidences must satisfy 0 <= low <= high <= 1, 0 < high and 0 <= new <= 1; "
+                f"got low {low_confidence}, high {high_confidence}, new {new_confidence}"
+            )
+        self._low_confidence = low_confidence
+        self._high_confidence = high_confidence
+        self._new_confidence = new_confidence
+        self._confirm_seconds = confirm_seconds
+        self._groups = ClassGroups(class_groups)
+        self._make_tracklets = lambda: Tracklets(
+            motion=self._make_motion(),
+            confirm_frames=confirm_frames,
+            confirm_seconds=confirm_seconds,
+            lost_after_seconds=lost_after_seconds,
+        )
+        self.reset()
+
+    def update(self, detections: Detections, pts_seconds: float, motion: Affine | None = None) -> Tracks:
+        """The tracklets seen in this frame; see `Tracker.update`.
+
+        Raises:
+            ValueError: If time does not grow, or a detection is no box.
+        """
+        check_detections(detections)
+        tracklets = self._tracklets
+        ended = tracklets.advance(pts_seconds)
+        if motion is not None:
+            tracklets.motion.warp(motion)
+        group = self._groups.of(detections.class_id)
+        matching = self._associate(detections, group)
+        born = matching.free(detections.confidence >= max(self._high_confidence, self._new_confidence))
+        tracklets.see(*matching.pairs, detections, born, group)
+        return tracklets.answer(ended)
+
+    def finish(self) -> tuple[int, ...]:
+        """Ids of the confirmed tracklets that were still alive, lost ones included; see `Tracker.finish`."""
+        return self._tracklets.known_ids
+
+    def reset(self) -> None:
+        """Forgets everything; ids start from 1 again, and so may time."""
+        self._tracklets = self._make_tracklets()
+
+    @abstractmethod
+    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
+        """Who is whom; the tracklets have been moved on to the time of the frame and into its picture."""
+
+    def _make_motion(self) -> BoxKalman:
+        """The motion filter, empty."""
+        return BoxKalman()

@@ -1,0 +1,52 @@
+"""SORT: predict, overlap, assign. The simplest tracker that works, and the one that the others are measured by.
+
+Written from Bewley et al., "Simple Online and Realtime Tracking", ICIP 2016, arXiv:1602.00763, with these changes: the
+motion filter is that of `kalman.py`, a lost tracklet is remembered for a time and not for one frame, and boxes of
+different class groups never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidan.detector import Detections
+from vidan.trackers.matching import Matching
+from vidan.trackers.online import OnlineTracker
+
+_LEAST_IOU = 0.3  # section 3.3 and the authors' experiments
+
+
+class SortTracker(OnlineTracker):
+    """One stream's tracker; arguments and the life of a tracklet are described at `OnlineTracker`.
+
+    Detections below `high_confidence` are not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        high_confidence: float = 0.3,
+        new_confidence: float = 0.4,
+        confirm_frames: int = 3,
+        confirm_seconds: float = 0.15,
+        lost_after_seconds: float = 2.5,
+        class_groups: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__(
+            low_confidence=high_confidence,
+            high_confidence=high_confidence,
+            new_confidence=new_confidence,
+            confirm_frames=confirm_frames,
+            confirm_seconds=confirm_seconds,
+            lost_after_seconds=lost_after_seconds,
+            class_groups=class_groups,
+        )
+
+    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
+        matching = Matching(self._tracklets, detections, group, with_heights=False)
+        everybody = np.ones(len(self._tracklets), np.bool_)
+        matching.round(everybody, detections.confidence >= self._high_confidence, _LEAST_IOU)
+        return matching
