@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -65,6 +66,12 @@ class Tracks:
             self.observed[index],
             self.ended,
         )
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Tracks], ended: tuple[int, ...]) -> Tracks:
+        """The rows of all parts, one below the other, with these ids as `ended`."""
+        columns = [field.name for field in fields(cls) if field.name != "ended"]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}, ended=ended)
 
     @classmethod
     def empty(cls, ended: tuple[int, ...] = ()) -> Tracks:

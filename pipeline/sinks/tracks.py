@@ -36,7 +36,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -353,11 +353,9 @@ def _joined(counted: CountedFrame) -> CountedFrame:
     tracks, dismissed = counted.tracks, counted.dismissed
     if len(dismissed) == 0:
         return counted
-    columns = [field.name for field in fields(Tracks) if field.name != "ended"]
-    rows = {name: np.concatenate([getattr(tracks, name), getattr(dismissed, name)]) for name in columns}
     return CountedFrame(
         counted.stamp,
-        Tracks(**rows, ended=tracks.ended + dismissed.ended),
+        Tracks.concatenated([tracks, dismissed], ended=tracks.ended + dismissed.ended),
         np.concatenate([counted.observed_xyxy, dismissed.xyxy]),
     )
 
