@@ -73,7 +73,8 @@ def rule_to_record(rule: RuleInfo) -> dict[str, Any]:
 
 
 def _rule_from_record(record: Mapping[str, Any]) -> RuleInfo:
-    return RuleInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    return RuleInfo(**fields)
 
 
 def _span_from_record(record: Mapping[str, Any]) -> StreamSpan:
