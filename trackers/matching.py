@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,7 +91,7 @@ class Matching:
         if np.count_nonzero(is_good):
             self._pair(rows[is_good], columns[is_good], similarity[is_good] - least)
 
-    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.float32]) -> None:
+    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> None:
         chosen = best_pairs(rows, columns, worth)
         rows, columns = rows.take(chosen), columns.take(chosen)
         self._is_taken_row[rows] = True
@@ -100,4 +102,4 @@ class Matching:
 def _grow(xyxy: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, 4) boxes that reach further to each side, by (N, 2) or (2,) widths and heights."""
     margin = (xyxy[:, 2:] - xyxy[:, :2]) * growth
-    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1)
+    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1, dtype=np.float32)
