@@ -147,7 +147,7 @@ class Annotator:
             colour = track_colour(track_id)
             self._brush.box(picture, box, colour)
             speeds = [speed for labels in self._speeds if (speed := labels.of(track_id)) is not None]
-            text = " ".join([str(track_id), self._class_names[class_id], *speeds])
+            text = " ".join([str(track_id), self._class_names[int(class_id)], *speeds])
             self._brush.text(picture, text, (box[0], box[1]), colour, above=True)
 
     def _draw_names(self, picture: NDArray[np.uint8], now: float) -> None:
@@ -159,8 +159,8 @@ class Annotator:
             label = f"{name}: {self._number_in(name)}"
             self._brush.text(picture, label, zone.label_at, self._colour_of(name, ZONE_COLOUR, now))
         for shape in (labels.shape for labels in self._speeds):
-            corner = min(shape.area.exterior.coords, key=lambda point: (point[1], point[0]))
-            self._brush.text(picture, shape.name, corner[:2], self._colour_of(shape.name, SPEED_COLOUR, now))
+            left, top, *_ = min(shape.area.exterior.coords, key=lambda point: (point[1], point[0]))
+            self._brush.text(picture, shape.name, (left, top), self._colour_of(shape.name, SPEED_COLOUR, now))
 
     def _number_in(self, name: str) -> int:
         """How many are inside a zone, or wait in a queue."""

@@ -80,7 +80,7 @@ class Calibration:
         spare = 2 * len(x) - 8
         variance = (misses**2).sum() / spare if spare else 0.0
         variance = max(variance, ((accuracy or 0.0) * metres[1]) ** 2)
-        covariance = variance * np.linalg.pinv(slopes.T @ slopes)
+        covariance = np.asarray(variance * np.linalg.pinv(slopes.T @ slopes), np.float64)
         return cls(error / metres[1], np.append(parameters, 1.0).reshape(3, 3), covariance, pixels, metres)
 
     @classmethod
@@ -157,7 +157,7 @@ def _fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         ValueError: If some of the points would lie behind the camera.
     """
     equations = _derivatives(x, y)
-    parameters = np.linalg.lstsq(equations.reshape(-1, 8), y.ravel(), rcond=None)[0]
+    parameters = _least_squares(equations, y)
     if (_depths(parameters, x) <= 0).any():
         raise ValueError("the horizon would run between the points: two of them seem to have changed places")
     best, least = parameters, np.inf
@@ -168,8 +168,13 @@ def _fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         if not misses @ misses < least:
             break
         best, least = parameters, misses @ misses
-        parameters = parameters + np.linalg.lstsq(_slopes(parameters, x).reshape(-1, 8), misses, rcond=None)[0]
+        parameters = parameters + _least_squares(_slopes(parameters, x), misses)
     return best
+
+
+def _least_squares(slopes: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(8,) parameters at which slopes (N, 2, 8) give all 2 N values best."""
+    return np.asarray(np.linalg.lstsq(slopes.reshape(-1, 8), values.ravel(), rcond=None)[0], np.float64)
 
 
 def _derivatives(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -135,9 +135,9 @@ class Brush:
         cv2.circle(picture, (round(centre[0]), round(centre[1])), radius, colour, -1, cv2.LINE_AA)
 
     def arrow(self, picture: NDArray[np.uint8], start: Point, tip: Point, colour: Colour) -> None:
-        ends = [(round(x), round(y)) for x, y in (start, tip)]
-        cv2.arrowedLine(picture, *ends, INK, self.stroke * 2 + 1, cv2.LINE_AA, tipLength=0.35)
-        cv2.arrowedLine(picture, *ends, colour, self.stroke + 1, cv2.LINE_AA, tipLength=0.35)
+        begin, end = ((round(x), round(y)) for x, y in (start, tip))
+        cv2.arrowedLine(picture, begin, end, INK, self.stroke * 2 + 1, cv2.LINE_AA, tipLength=0.35)
+        cv2.arrowedLine(picture, begin, end, colour, self.stroke + 1, cv2.LINE_AA, tipLength=0.35)
 
     def text(
         self, picture: NDArray[np.uint8], text: str, corner: Point, background: Colour, above: bool = False

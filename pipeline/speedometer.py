@@ -60,7 +60,8 @@ class Speedometer:
             points: (N, 2) pixels.
         """
         ground = self._calibration.to_ground(points)
-        on_ground = np.isfinite(ground).all(axis=1).tolist()
+        is_x, is_y = np.isfinite(ground).T
+        on_ground = (is_x & is_y).tolist()
         for track_id, place, metres, is_on in zip(track_ids, points.tolist(), ground.tolist(), on_ground, strict=True):
             if is_on:
                 trail = self._trails[track_id]

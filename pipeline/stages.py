@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
@@ -54,6 +54,10 @@ class Source(Protocol):
 
     @property
     def health(self) -> SourceHealth: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What is read, in plain values for the manifest."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

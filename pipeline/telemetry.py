@@ -13,7 +13,7 @@ class StageTimes:
     """Adds up how long each stage was busy. Threads may share it as long as each stage is measured by one of them."""
 
     def __init__(self) -> None:
-        self._seconds = dict.fromkeys(STAGES, 0.0)
+        self._seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     @property
     def seconds(self) -> Mapping[str, float]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["typed"]  # links to the packages, for pyright
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

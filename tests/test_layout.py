@@ -21,6 +21,16 @@ def test_every_folder_with_code_is_packaged() -> None:
     assert listed == {".".join(("vidan", *folder.parts)) for folder in folders}
 
 
+@pytest.mark.parametrize("floor", FLOORS)
+def test_pyright_reads_every_package_under_its_name(floor: str) -> None:
+    settings = PROJECT["tool"]["pyright"]
+    included = Path("tests/typed/vidan", floor)
+    assert included.as_posix() in settings["include"]
+    assert included.parent.parent.as_posix() in settings["extraPaths"]
+    assert not settings.keys() & {"exclude", "ignore"}
+    assert (ROOT / included).resolve() == ROOT / floor
+
+
 @pytest.mark.parametrize("module", ["vidan.detector", "vidan.trackers", "vidan.pipeline.engine.run"])
 def test_torch_is_not_loaded_until_a_network_is(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -75,8 +75,8 @@ class MotRows:
         return cls(
             np.repeat(np.arange(1, len(frames) + 1), lengths),
             np.concatenate([np.zeros(0, np.int64), *(tracks.track_id for tracks in frames)]),
-            np.concatenate([np.zeros((0, 4)), *(tracks.xyxy for tracks in frames)]),
-            np.concatenate([np.zeros(0), *(tracks.confidence for tracks in frames)]),
+            np.concatenate([np.zeros((0, 4)), *(tracks.xyxy for tracks in frames)], dtype=np.float64),
+            np.concatenate([np.zeros(0), *(tracks.confidence for tracks in frames)], dtype=np.float64),
             np.full(int(lengths.sum()), PEDESTRIAN),
         )
 

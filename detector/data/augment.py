@@ -92,7 +92,7 @@ def mosaic(tiles: Sequence[LabeledImage], rng: np.random.Generator, size: tuple[
         right, bottom = min(left + tile_width, width), min(top + tile_height, height)
         cut_left, cut_top = max(left, 0), max(top, 0)
         canvas[cut_top:bottom, cut_left:right] = image[cut_top - top : bottom - top, cut_left - left : right - left]
-        boxes.append(xyxy + np.float32([left, top, left, top]))
+        boxes.append(xyxy + np.array([left, top, left, top], np.float32))
     xyxy = clip_boxes(np.concatenate(boxes), height, width)
     visible = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
     return LabeledImage(canvas, xyxy[visible], np.concatenate([tile.class_id for tile in tiles])[visible])

@@ -113,7 +113,7 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         letterbox = self.letterbox(index)
         top, left = letterbox.top_left
         image, xyxy, class_id = self._load(index)
-        return LabeledImage(letterbox.apply(image), xyxy + np.float32([left, top, left, top]), class_id)
+        return LabeledImage(letterbox.apply(image), xyxy + np.array([left, top, left, top], np.float32), class_id)
 
     def _load(self, index: int) -> LabeledImage:
         """One picture, scaled to fit the input, with the boxes to learn."""
@@ -123,7 +123,7 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             image = self._fitted(next(read_images([sample.image])), index)
         kept = ~sample.ignored
         (height, width), (rows, columns) = image.shape[:2], sample.size
-        scale = np.float32([width / columns, height / rows] * 2)
+        scale = np.array([width / columns, height / rows] * 2, np.float32)
         return LabeledImage(image, sample.xyxy[kept] * scale, sample.class_id[kept])
 
     def _filled_cache(self, cache_bytes: int) -> dict[ImageSource, NDArray[np.uint8]]:
@@ -159,5 +159,5 @@ def collate(batch: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _targets(labeled: LabeledImage) -> NDArray[np.float32]:
     height, width = labeled.image.shape[:2]
-    fractions = xyxy_to_cxcywh(labeled.xyxy) / np.float32([width, height, width, height])
+    fractions = xyxy_to_cxcywh(labeled.xyxy) / np.array([width, height, width, height], np.float32)
     return np.column_stack([labeled.class_id, fractions]).astype(np.float32)

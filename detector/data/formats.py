@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import yaml
@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from vidan.detector.data.labels import read_coco, read_mot_video, read_yolo
 from vidan.detector.data.samples import DataError, Sample
 
-SourceClass: TypeAlias = int | str
+SourceClass = TypeVar("SourceClass", int, str)
 """A class of the annotations: its number in YOLO files, its category name in COCO files."""
 
 
@@ -144,14 +144,14 @@ def load_dataset(path: Path, split: Literal["train", "val"]) -> tuple[list[Sampl
 
 def _read_part(part: Part, folder: Path, classes: tuple[str, ...]) -> list[Sample]:
     match part:
-        case YoloPart(classes_from=None):
-            return read_yolo(folder / part.images, _under(folder, part.labels), classes)
         case YoloPart():
-            samples = read_yolo(folder / part.images, _under(folder, part.labels))
-            return _renumbered(samples, _ours_by_source(part.classes_from, classes))
-        case CocoPart(classes_from=None):
-            return read_coco(folder / part.annotations, folder / part.images, classes)[0]
+            images, labels = folder / part.images, _under(folder, part.labels)
+            if part.classes_from is None:
+                return read_yolo(images, labels, classes)
+            return _renumbered(read_yolo(images, labels), _ours_by_source(part.classes_from, classes))
         case CocoPart():
+            if part.classes_from is None:
+                return read_coco(folder / part.annotations, folder / part.images, classes)[0]
             ours = _ours_by_source(part.classes_from, classes)
             samples, names = read_coco(folder / part.annotations, folder / part.images, tuple(ours))
             return _renumbered(samples, {index: ours[name] for index, name in enumerate(names)})
@@ -164,7 +164,7 @@ def _under(folder: Path, path: Path | None) -> Path | None:
 
 
 def _ours_by_source(
-    classes_from: Mapping[str, SourceClass | Sequence[SourceClass]], classes: Sequence[str]
+    classes_from: Mapping[str, SourceClass | list[SourceClass]], classes: Sequence[str]
 ) -> dict[SourceClass, int]:
     """Class of the annotations -> our class id."""
     ours: dict[SourceClass, int] = {}

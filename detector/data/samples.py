@@ -11,6 +11,7 @@ from typing import TypeAlias
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 
@@ -85,7 +86,7 @@ def video_size(video: Path) -> tuple[int, int]:
         with av.open(str(video)) as container:
             stream = container.streams.video[0]
             return stream.height, stream.width
-    except (av.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise DataError(f"cannot open video {video}: {error}") from error
 
 
@@ -104,7 +105,7 @@ def _read_frames(video: Path, indices: Iterable[int]) -> Iterator[NDArray[np.uin
         for frame in frames:
             position += 1
             if position == index:
-                yield frame.to_ndarray(format="rgb24")
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 break
         else:
             raise DataError(f"video {video} ends after {position + 1} frames, frame {index + 1} is labeled")
@@ -114,5 +115,5 @@ def _decode(video: Path) -> Iterator[av.VideoFrame]:
     try:
         with av.open(str(video)) as container:
             yield from container.decode(video=0)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise DataError(f"cannot decode video {video}: {error}") from error

@@ -41,7 +41,7 @@ def decode_candidates(
     boxes = np.concatenate(((top_left + bottom_right) / 2, bottom_right - top_left)) * strides
     with np.errstate(over="ignore"):  # an infinite exponential is a score of 0
         scores = 1 / (1 + np.exp(-class_logits))
-    return np.concatenate((boxes, scores))
+    return np.concatenate((boxes, scores), dtype=np.float32)
 
 
 def _candidates(

@@ -59,7 +59,7 @@ class TorchRuntime:
         fuse(model)
         # With its batch norms folded, the raw maps are all that training mode still stands for. They are decoded in
         # fp32: in half precision the pixels of a large picture have no exact numbers.
-        self._model = model.train().to(self._device, self._dtype, memory_format=torch.channels_last)
+        self._model = model.train().to(self._device, self._dtype).to(memory_format=torch.channels_last)
         self._head = self._model.head
         self._head.dfl.float()
 

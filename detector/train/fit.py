@@ -32,7 +32,7 @@ from vidan.detector.weights.checkpoint import WeightsCard, load_state, save_weig
 from vidan.detector.yolo import load_detector
 
 BOX_OVERLAP, LOWEST_CONFIDENCE = 0.7, 0.001  # NMS as COCO results are usually made
-_COLUMNS = ("epoch", "box", "cls", "dfl", "learning_rate", "seconds", "ap50_95", "ap50", "ap75")
+_COLUMNS: tuple[str, ...] = ("epoch", "box", "cls", "dfl", "learning_rate", "seconds", "ap50_95", "ap50", "ap75")
 
 FREE_KEYS = frozenset({"data", "device", "epochs", "evaluate_every", "patience", "weights", "workers"})
 """Of the recipe, what may change when a run is resumed: where things lie, how long to go on, what does the work."""

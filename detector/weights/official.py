@@ -117,11 +117,11 @@ class _Graph:
 
 def _find_weights(content: object) -> _Published:
     match content:
-        case {"ema": StoredObject() as module} | {"model": StoredObject() as module}:
+        case {"ema": StoredObject() as module, **others} | {"model": StoredObject() as module, **others}:
             return _Published(
                 tensors=_module_tensors(module),
                 class_names=module.attributes.get("names"),
-                options=content.get("opt"),
+                options=others.get("opt"),
             )
         case {"state_dict": dict() as state} | dict(state):
             return _plain_weights(state)

@@ -141,6 +141,7 @@ class TorchFile:
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
+    start = b""  # of a path that is none: it has a null byte
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -208,7 +209,7 @@ class _Storage:
 
 
 # instructions that push their argument, or a value of their own
-_CONSTANTS: dict[str, object] = {
+_CONSTANTS: Mapping[str, object] = {
     "NONE": None,
     "NEWTRUE": True,
     "NEWFALSE": False,

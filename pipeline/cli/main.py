@@ -66,7 +66,7 @@ def _quiet_libraries(verbose: bool) -> None:
     """Sets how much goes to stderr. What FFmpeg has to say comes as exceptions anyway, and PyAV is silent by itself."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="vidan: %(levelname)s: %(message)s")
     if verbose:
-        import av
+        import av.logging
 
         av.logging.set_level(av.logging.VERBOSE)
     else:

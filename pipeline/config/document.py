@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import ReaderError
 
 from vidan.pipeline.config.problems import Location, Mark, Problem
@@ -143,9 +143,9 @@ class _Reader:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         if isinstance(node, MappingNode):
             return self._mapping(node, location)
-        if isinstance(node, SequenceNode):
-            return [self._item(child, (*location, index)) for index, child in enumerate(node.value)]
-        return self._scalar(node, location)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, location)
+        return [self._item(child, (*location, index)) for index, child in enumerate(node.value)]
 
     def _item(self, node: Node, location: Location) -> Any:
         self._document.marks[location] = _mark(node.start_mark)

@@ -54,7 +54,7 @@ def _json_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _is_echo(error: ErrorDetails) -> bool:
     """True for a list called too short only because items in it are wrong, which is told at the items."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return error["type"] == "too_short" and len(error["input"]) >= error.get("ctx", {})["min_length"]
 
 
 def _explain_one(error: ErrorDetails, document: Document, schema: dict[str, Any]) -> Problem:
@@ -67,7 +67,7 @@ def _explain_one(error: ErrorDetails, document: Document, schema: dict[str, Any]
             known = [key for node in _schemas_at(schema, keys[:-1]) for key in node.get("properties", {})]
             return document.problem(location, _WORDS[kind] + did_you_mean(str(keys[-1]), known))
         case "union_tag_not_found":
-            known = [tag for node in _schemas_at(schema, keys) for tag in _tags(node)]
+            known = [str(tag) for node in _schemas_at(schema, keys) for tag in _tags(node)]
             return document.problem((*location, "type"), f"is missing; it should be {_one_of(known)}")
         case "union_tag_invalid":
             return _wrong_choice(document, (*location, "type"), context["expected_tags"])

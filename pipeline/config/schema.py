@@ -51,8 +51,8 @@ class Model(BaseModel):
 
 def _blame(*keys: str | int, message: str) -> ValidationError:
     """A problem between several values, to be shown at one of them."""
-    problem = InitErrorDetails(type=PydanticCustomError("value_error", "{error}", {"error": message}), loc=keys)
-    return ValidationError.from_exception_data("config", [problem])
+    problem = PydanticCustomError("value_error", "{error}", {"error": message})
+    return ValidationError.from_exception_data("config", [InitErrorDetails(type=problem, loc=keys, input=None)])
 
 
 def _off_or_settings(value: Any) -> Any:
@@ -237,7 +237,8 @@ class CalibrationConfig(Model):
     def build(self) -> Calibration:
         """The calibration, in the unit of its points."""
         if self.line is not None:
-            return Calibration.from_length(*self.line.points, self.line.metres, self.accuracy or 0.0)
+            start, end = self.line.points
+            return Calibration.from_length(start, end, self.line.metres, self.accuracy or 0.0)
         return Calibration.from_points(self._image, [point.ground for point in self.points or ()], self.accuracy)
 
     def in_pixels(self, width: int, height: int) -> Self:
@@ -387,10 +388,10 @@ class _PlacedRuleConfig(_RuleConfig):
 class DirectionsConfig(Model):
     """What the two directions across a line are called; the names must differ."""
 
-    in_name: Label = Field("in", alias="in")
+    in_name: Label = Field(default="in", alias="in")
     """Name for crossing from the right hand to the left hand of someone who looks along the line on the picture."""
 
-    out_name: Label = Field("out", alias="out")
+    out_name: Label = Field(default="out", alias="out")
     """Name for the other way."""
 
     @model_validator(mode="after")
@@ -680,7 +681,7 @@ class OutputConfig(Model):
 
     model_config = ConfigDict(revalidate_instances="always")  # so that the default learns the config's path, too
 
-    folder: RunFolder = Field("runs/{config}", validate_default=True)
+    folder: RunFolder = Field(default="runs/{config}", validate_default=True)
     """Folder of the run; `{config}` is the name of the config file without its ending."""
 
     interval_seconds: Annotated[Number, Field(ge=0.001, le=31_536_000)] = 60.0

@@ -76,7 +76,7 @@ def rule_to_record(rule: RuleInfo) -> dict[str, Any]:
 
 
 def _rule_from_record(record: Mapping[str, Any]) -> RuleInfo:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
     schedule = record.get("schedule")
     return RuleInfo(**values | {"schedule": schedule and ScheduleConfig.model_validate(schedule).build()})
 

@@ -188,9 +188,9 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
 def _track_ids(tracks: ds.Dataset) -> dict[str, NDArray[np.int64]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
     for batch in tracks.to_batches(columns=["source", "track"], filter=ds.field("confirmed")):
-        for stream in pc.unique(batch["source"]).to_pylist():
-            own = batch.filter(pc.equal(batch["source"], stream))["track"]
-            found[stream].update(pc.unique(own).to_pylist())
+        for stream in batch["source"].unique().to_pylist():
+            own = batch.filter(pc.call_function("equal", [batch["source"], stream]))["track"]
+            found[stream].update(own.unique().to_pylist())
     return {stream: np.array(sorted(ids), np.int64) for stream, ids in found.items()}
 
 

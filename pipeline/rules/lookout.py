@@ -76,7 +76,7 @@ class Lookout:
     def add_area(self, area: Polygon | MultiPolygon) -> int:
         """Watches an area; its index in the views."""
         shapely.prepare(area)
-        self._areas = np.append(self._areas, area)
+        self._areas = np.array([*self._areas, area], object)
         return len(self._areas) - 1
 
     def look(self, stamp: Stamp, tracks: Tracks) -> View:

@@ -67,7 +67,7 @@ class QueueRule:
         self._zone = zone
         self._line = line
         self._direction = direction
-        self._anchor = anchor
+        self._anchor: Anchor = anchor
         self._slow = slow
         self._every = every
         self._patience = patience

@@ -68,7 +68,7 @@ class SpeedRule:
         self.name = name
         self._area = area
         shapely.prepare(area)
-        self._anchor = anchor
+        self._anchor: Anchor = anchor
         self._window = window
         self._unit = unit
         self._factor = UNITS[unit]

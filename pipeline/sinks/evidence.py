@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-import av
 import numpy as np
+from av.error import FFmpegError
 
 from vidan.pipeline.drawing import Point
 from vidan.pipeline.errors import cannot_write
@@ -154,7 +154,7 @@ class EvidenceSink:
             for job in jobs:
                 job()
                 self._seconds = time.thread_time()
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             raise cannot_write("the evidence", self._folder, error) from error
 
     def _write_still(self, event: Event, painter: StillPainter, shot: _Shot) -> None:
@@ -179,7 +179,7 @@ class EvidenceSink:
             finally:
                 encoder.close()
             draft.replace(path)
-        except (av.FFmpegError, OSError):
+        except (FFmpegError, OSError):
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise

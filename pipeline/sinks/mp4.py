@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.frame import PictureType
@@ -80,7 +81,7 @@ class Mp4Encoder:
         """Adds a picture; the first one opens the file."""
         pts = round(stamp.pts_seconds / TIME_BASE)
         if self._container is None:
-            self._open(height=i420.shape[0] * 2 // 3, width=i420.shape[1], utc=stamp.utc)
+            self._container = self._open(height=i420.shape[0] * 2 // 3, width=i420.shape[1], utc=stamp.utc)
             self._keyframe_pts = self._last_pts = pts - round(FRAGMENT_SECONDS / TIME_BASE)
         picture = av.VideoFrame.from_ndarray(i420, format="yuv420p")
         picture.time_base = TIME_BASE
@@ -103,13 +104,14 @@ class Mp4Encoder:
         finally:
             self._disk.close()
 
-    def _open(self, *, height: int, width: int, utc: datetime | None) -> None:
-        self._container = av.open(self._disk, "w", format="mp4", options=_MP4_OPTIONS)
-        self._container.metadata["title"] = self._title
+    def _open(self, *, height: int, width: int, utc: datetime | None) -> OutputContainer:
+        container = av.open(self._disk, "w", format="mp4", options=_MP4_OPTIONS)
+        container.metadata["title"] = self._title
         if utc is not None:
-            self._container.metadata["creation_time"] = format_utc(utc)
-        self._video = self._container.add_stream(self._encoder, width=width, height=height, pix_fmt="yuv420p")
-        context = self._video.codec_context
+            container.metadata["creation_time"] = format_utc(utc)
+        video = container.add_stream(self._encoder, width=width, height=height, pix_fmt="yuv420p")
+        assert isinstance(video, av.VideoStream)  # `ENCODERS` has no others
+        self._video, context = video, video.codec_context
         context.time_base = TIME_BASE
         context.flags |= Flags.frame_duration
         context.gop_size = 1000  # keyframes are set by time, not by number
@@ -119,6 +121,7 @@ class Mp4Encoder:
             context.options = {**_X264_OPTIONS, "crf": str(self._crf)}
         else:  # without a constant-quality mode: 0.1 bit per pixel at 25 pictures a second
             context.bit_rate = round(0.1 * 25 * height * width)
+        return container
 
 
 class Disk:
@@ -157,7 +160,7 @@ def choose_encoder(codec: str) -> str:
     for name in ENCODERS[codec]:
         try:
             return av.Codec(name, "w").name
-        except av.codec.codec.UnknownCodecError:
+        except UnknownCodecError:
             continue
     raise SinkError(
         f"no {codec} encoder: FFmpeg in this PyAV {av.__version__} has none of {', '.join(ENCODERS[codec])}; "

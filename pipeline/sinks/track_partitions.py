@@ -47,12 +47,12 @@ def write_partitions(
     try:
         for batch in batches:
             table = pa.Table.from_batches([batch])
-            is_first = table["ended"].is_valid().cast(pa.int64())
-            positions = pc.add(pc.cumulative_sum(is_first), frames - 1)
-            frames += pc.sum(is_first).as_py()
-            table = table.append_column(_POSITION, positions)
+            is_first = table["ended"].is_valid().to_numpy()
+            positions = np.cumsum(is_first, dtype=np.int64) + (frames - 1)
+            frames += np.count_nonzero(is_first)
+            table = table.append_column(_POSITION, pa.array(positions))
             for source in table["source"].unique().to_pylist():
-                own = table.filter(pc.equal(table["source"], source)).select(stored.names)
+                own = table.filter(pc.call_function("equal", [table["source"], source])).select(stored.names)
                 if source not in writers:
                     writers[source] = _StreamWriter(folder / f"source={source}", stored, options)
                 writers[source].write(own)
@@ -83,7 +83,8 @@ class _StreamWriter:
         self._group: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
-        days = pc.fill_null(pc.strftime(table["utc"], format="%Y-%m-%d"), _UNKNOWN_DAY).to_numpy()
+        dates = pc.call_function("strftime", [table["utc"]], pc.StrftimeOptions("%Y-%m-%d"))
+        days = pc.fill_null(dates, _UNKNOWN_DAY).to_numpy()
         starts = [0, *np.flatnonzero(days[1:] != days[:-1]) + 1]
         for start, stop in zip(starts, [*starts[1:], len(table)], strict=True):
             if days[start] != self._day:

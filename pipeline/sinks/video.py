@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import av
+from av.error import FFmpegError
 
 from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.errors import cannot_write
@@ -86,7 +86,7 @@ class AnnotatedVideoSink:
     def _work(self, results: Iterator[FrameResult]) -> None:
         try:
             self._paint_and_encode(results)
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             raise cannot_write("the annotated video", self.path, error) from error
 
     def _paint_and_encode(self, results: Iterator[FrameResult]) -> None:

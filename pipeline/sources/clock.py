@@ -80,8 +80,10 @@ class StreamClock:
         if not begins and seconds - self._seconds > longest_wait:
             self.gaps.append((self._seconds + self._frame_seconds, seconds))
         self._seconds = seconds
-        known = duration is not None and duration > 0
-        self._end = seconds + (float(duration * self._time_base) if known else self._frame_seconds)
+        if duration is not None and duration > 0:
+            self._end = seconds + float(duration * self._time_base)
+        else:
+            self._end = seconds + self._frame_seconds
         return seconds
 
     @property

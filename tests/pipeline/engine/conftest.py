@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,9 @@ class FakeSource:
         self._error = error
         self._pause_seconds = pause_seconds
         self._gate = gate
+
+    def describe(self) -> dict[str, Any]:
+        return {"type": "fake"}
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self.health.expected or 0):
