@@ -92,8 +92,9 @@ class ZoneRule:
         view = self._lookout.look(stamp, tracks)
         shares = self._shares(view.inside[self._index], tracks)
         events: list[Event] = []
-        for sighting in self._lookout.seen(shares.keys() | self._visitors.keys()):
-            events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
+        if shares or self._visitors:
+            for sighting in self._lookout.seen(shares.keys() | self._visitors.keys()):
+                events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
         for track_id in tracks.ended:
             events += self._end(track_id, stamp.pts_seconds)
         return self._with_capacity(in_order(events))
