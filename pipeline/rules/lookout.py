@@ -134,10 +134,11 @@ class Lookout:
             np.array(origins).reshape(-1, 2), points, np.array(steps), np.array(heights)
         )
         inside = self._search_areas(points)
+        ids = tracks.track_id.tolist()
         return View(
             *(stamp, tracks, now, before, steps, heights, distances, changes),
-            near=_ids_in(near, now),
-            inside=_ids_in(inside, now),
+            near=_ids_in(near, ids),
+            inside=_ids_in(inside, ids),
         )
 
     def _measure_lines(
@@ -165,9 +166,9 @@ class Lookout:
         return inside
 
 
-def _ids_in(mask: NDArray[np.bool_], sightings: Sequence[Sighting]) -> list[set[int]]:
-    """For each row of (M, N) the tracks of those of the N sightings for which it is True."""
+def _ids_in(mask: NDArray[np.bool_], ids: Sequence[int]) -> list[set[int]]:
+    """For each row of (M, N) those of the N ids for which it is True."""
     found: list[set[int]] = [set() for _ in mask]
-    for which, row in zip(*(axis.tolist() for axis in np.nonzero(mask)), strict=True):
-        found[which].add(sightings[row].track_id)
+    for which, row in zip(*(axis.tolist() for axis in mask.nonzero()), strict=True):
+        found[which].add(ids[row])
     return found
