@@ -158,6 +158,7 @@ class Polylines:
         self._starts = np.concatenate([line.vertices[:-1] for line in lines])  # [S,2]
         self._edges = np.concatenate([np.diff(line.vertices, axis=0) for line in lines])
         self._squared_lengths = (self._edges**2).sum(axis=1)
+        self._ties = _right_of(self._edges)
         self._first_segments = np.cumsum([0, *(len(line.vertices) - 1 for line in lines[:-1])])  # [L]
 
     def distances(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,6 +169,18 @@ class Polylines:
         along = np.minimum(np.maximum(along, 0), 1)
         x, y = x - along * edge_x, y - along * edge_y
         return np.sqrt(np.minimum.reduceat(x * x + y * y, self._first_segments, axis=1))
+
+    def changes(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N, L) whether the step from `before` to `after` changes sides of a segment: without that, it has no passage.
+
+        Args:
+            before: (N, 2) pixels, on the grid as `anchors_of` gives them.
+            after: (N, 2) likewise.
+        """
+        was_right, is_right = _signs(
+            _cross(self._edges, np.array([before, after])[..., None, :] - self._starts), self._ties
+        )
+        return np.logical_or.reduceat(was_right != is_right, self._first_segments, axis=1)
 
 
 def _on_grid(points: NDArray[np.float64]) -> NDArray[np.float64]:

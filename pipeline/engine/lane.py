@@ -8,7 +8,7 @@ from dataclasses import replace
 from vidan.detector import Detections
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.stages import DismissingRule, Rule
+from vidan.pipeline.stages import Rule, is_dismissing
 from vidan.pipeline.telemetry import StageTimes
 from vidan.trackers import CameraMotion, FixedLagSmoother, Released, Tracker
 
@@ -76,7 +76,7 @@ def count(rules: Sequence[Rule], frames: Sequence[CountedFrame], result: FrameRe
 def judge(rules: Sequence[Rule], frames: Iterable[CountedFrame]) -> tuple[list[Event], list[Event]]:
     """What rules say to frames, in order: the events, and the near misses apart from them."""
     noticed: list[Event] = []
-    dismissing = [rule for rule in rules if isinstance(rule, DismissingRule)]
+    dismissing = [rule for rule in rules if is_dismissing(rule)]
     for frame in frames:
         for rule in rules:
             noticed += rule.update(frame.stamp, frame.tracks)

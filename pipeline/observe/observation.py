@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,6 +137,9 @@ class _Head:
     @property
     def health(self) -> SourceHealth:
         return self._source.health
+
+    def describe(self) -> dict[str, Any]:
+        return self._source.describe()
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._source:

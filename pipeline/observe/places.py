@@ -194,4 +194,4 @@ def _is_inside(trail: Trail, zone: ZoneToJudge) -> NDArray[np.bool_]:
 
 
 def _points(trail: Trail, zone: ZoneToJudge) -> NDArray[np.object_]:
-    return shapely.points(trail.anchors(zone.anchor))
+    return np.asarray(shapely.points(trail.anchors(zone.anchor)))

@@ -160,16 +160,16 @@ class _Book:
         )
 
     def _trail(self, track_id: int, times: NDArray[np.float64], class_names: Sequence[str]) -> Trail:
-        numbers, xyxy, observed_xyxy, class_ids, _ = zip(*self._rows[track_id], strict=True)
-        frame = np.array(numbers, np.int64)
+        rows = self._rows[track_id]
+        frame = np.array([row[0] for row in rows], np.int64)
         seconds = times[frame]
         return Trail(
             track_id,
-            class_names[class_ids[-1]],
+            class_names[rows[-1][3]],
             frame,
             seconds,
-            np.stack(xyxy),
-            np.stack(observed_xyxy),
+            np.stack([row[1] for row in rows]),
+            np.stack([row[2] for row in rows]),
             begins=bool(seconds[0] > times[0] + CUT_SECONDS),
             ends=bool(seconds[-1] < times[-1] - CUT_SECONDS),
         )

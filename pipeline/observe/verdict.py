@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +49,6 @@ class Verdict:
     name: str
     type: str
     summary: str
-    figures: dict[str, float | int | None]
+    figures: Mapping[str, float | int | None]
     findings: tuple[Finding, ...] = ()
     served: frozenset[int] = frozenset()

@@ -77,8 +77,9 @@ def rule_to_record(rule: RuleInfo) -> dict[str, Any]:
 
 def _rule_from_record(record: Mapping[str, Any]) -> RuleInfo:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
-    schedule = record.get("schedule")
-    return RuleInfo(**values | {"schedule": schedule and ScheduleConfig.model_validate(schedule).build()})
+    if (schedule := record.get("schedule")) is not None:
+        values["schedule"] = ScheduleConfig.model_validate(schedule).build()
+    return RuleInfo(**values)
 
 
 def _span_from_record(record: Mapping[str, Any]) -> StreamSpan:

@@ -23,6 +23,12 @@ from vidan.pipeline.sinks.heatmap import read_heatmap
 
 MOST_WAYS = 400  # of a stream in one picture: more cannot be told apart
 _PARTITIONS = ds.partitioning(pa.schema([("source", pa.string()), ("day", pa.string())]), flavor="hive")
+# One row group at a time: reading ahead keeps 2 million rows in memory.
+_SCAN: dict[str, Any] = {
+    "batch_readahead": 0,
+    "fragment_readahead": 0,
+    "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,7 @@ def _ways(path: Path, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[t
 
 def _track_ids(tracks: ds.Dataset) -> dict[str, NDArray[np.int64]]:
     found: defaultdict[str, set[int]] = defaultdict(set)
-    for batch in tracks.to_batches(columns=["source", "track"], filter=ds.field("confirmed")):
+    for batch in tracks.to_batches(columns=["source", "track"], filter=ds.field("confirmed"), **_SCAN):
         for stream in batch["source"].unique().to_pylist():
             own = batch.filter(pc.call_function("equal", [batch["source"], stream]))["track"]
             found[stream].update(own.unique().to_pylist())
@@ -202,7 +208,7 @@ def _feet(
     found: defaultdict[tuple[str, int], list[NDArray[np.float32]]] = defaultdict(list)
     for stream, ids in chosen.items():
         wanted = (ds.field("source") == stream) & ds.field("track").isin(pa.array(sorted(ids), pa.int64()))
-        for batch in tracks.to_batches(columns=columns, filter=wanted):
+        for batch in tracks.to_batches(columns=columns, filter=wanted, **_SCAN):
             left, right, bottom = (batch[name].to_numpy(zero_copy_only=False) for name in columns[2:])
             feet = np.stack([(left + right) / 2, bottom], axis=1).astype(np.float32)
             track = batch["track"].to_numpy(zero_copy_only=False)

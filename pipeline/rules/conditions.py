@@ -10,7 +10,7 @@ from vidan.pipeline.frame import Stamp
 from vidan.pipeline.rules.near_misses import Reason
 from vidan.pipeline.rules.sightings import Ordinals
 from vidan.pipeline.schedule import Schedule
-from vidan.pipeline.stages import DismissingRule, Rule
+from vidan.pipeline.stages import Rule, is_dismissing
 from vidan.trackers import Tracks
 
 
@@ -162,7 +162,7 @@ class OneWayRule:
 
 def _dismiss(rule: Rule, stamp: Stamp, dismissed: Tracks) -> Sequence[Event]:
     """What a rule says to tracklets that were never confirmed, if it is one that does."""
-    return rule.dismiss(stamp, dismissed) if isinstance(rule, DismissingRule) else []
+    return rule.dismiss(stamp, dismissed) if is_dismissing(rule) else []
 
 
 def _demote(event: Event, reason: Reason) -> Event:

@@ -91,12 +91,15 @@ class LineRule:
     def update(self, stamp: Stamp, tracks: Tracks) -> list[Event]:
         """The crossings and near misses that are certain as of this frame, by time and then by track."""
         view = self._lookout.look(stamp, tracks)
-        events = self._follow(view, self._lookout.seen(view.near[self._index] | self._open))
+        events: list[Event] = []
+        if near := view.near[self._index] | self._open:
+            events += self._follow(view, self._lookout.seen(near))
         if self._bridge is not None:
             events += self._join(self._bridge, view)
         for track_id in tracks.ended:
             events += self._end(track_id)
-        events += self._doubts.certain(stamp.pts_seconds, is_over=self._lookout.is_deserted)
+        if self._doubts:
+            events += self._doubts.certain(stamp.pts_seconds, is_over=self._lookout.is_deserted)
         return in_order(events)
 
     def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
@@ -123,7 +126,7 @@ class LineRule:
 
     def _follow(self, view: View, seen: Sequence[Sighting]) -> list[Event]:
         """Takes tracks that are near, or were, from where they were last seen to where they stand now."""
-        distances = view.distances[self._index]
+        distances, changes = view.distances[self._index], view.changes[self._index]
         followed: list[tuple[Walker, Sighting, float]] = []
         steps: list[_Step] = []
         for sighting in seen:
@@ -136,8 +139,12 @@ class LineRule:
                 self._open.add(sighting.track_id)
                 walker.come(sighting, distance, is_birth=before is None)
             # A step that ends farther away has surely met neither the line nor the hysteresis of its ends.
-            reach = view.steps[row] + self._hysteresis * view.heights[row] + GRID
-            if distance <= reach and walker.is_known and before is not None:
+            if (
+                changes[row]
+                and distance <= view.steps[row] + self._hysteresis * view.heights[row] + GRID
+                and walker.is_known
+                and before is not None
+            ):
                 steps.append(_Step(walker, before, sighting, judged=before))
             walker.is_known = walker.is_known or distance >= GRID
             followed.append((walker, sighting, distance))

@@ -34,6 +34,7 @@ class View:
         steps: Pixels from there to here, 0 where the track is new.
         heights: Of the boxes here and there, the larger.
         distances: For each line the pixels from it to each track.
+        changes: For each line whether the step of each track changes sides of a segment of it.
         near: For each line the ids of the tracks that may have met it, or come within its reach, in this step.
         inside: For each area the ids of the tracks whose anchor is in it or on its boundary.
     """
@@ -45,6 +46,7 @@ class View:
     steps: Sequence[float]
     heights: Sequence[float]
     distances: Sequence[Sequence[float]]
+    changes: Sequence[Sequence[bool]]
     near: Sequence[Set[int]]
     inside: Sequence[Set[int]]
 
@@ -61,6 +63,7 @@ class Lookout:
         self._lines: list[Polyline] = []
         self._reaches = np.zeros(0)  # [L]
         self._areas = np.zeros(0, object)
+        self._bounds = np.zeros((0, 4))  # [Z], left, top, right, bottom of each area
         self._updates = 0
         self._view: View | None = None
         self._first: dict[int, Sighting] = {}
@@ -77,6 +80,7 @@ class Lookout:
         """Watches an area; its index in the views."""
         shapely.prepare(area)
         self._areas = np.array([*self._areas, area], object)
+        self._bounds = shapely.bounds(self._areas)
         return len(self._areas) - 1
 
     def look(self, stamp: Stamp, tracks: Tracks) -> View:
@@ -111,6 +115,7 @@ class Lookout:
         points = anchors_of(tracks.xyxy, self._anchor)
         now = sight(self._updates, stamp, tracks, points)
         before: list[Sighting | None] = []
+        origins: list[tuple[float, float]] = []
         steps: list[float] = []
         heights: list[float] = []
         for sighting in now:
@@ -121,35 +126,49 @@ class Lookout:
                 # A row of its own: the frame's arrays may be parts of large ones, and a track may live for hours.
                 alone = tracks[np.array([sighting.row])]
                 self._first[sighting.track_id] = sighting._replace(tracks=alone, row=0)
+            origins.append(earlier.point)
             steps.append(math.dist(earlier.point, sighting.point))
             heights.append(max(earlier.height, sighting.height))
             self._last[sighting.track_id] = sighting
-        distances, near = self._measure_lines(points, np.array(steps), np.array(heights))
+        distances, changes, near = self._measure_lines(
+            np.array(origins).reshape(-1, 2), points, np.array(steps), np.array(heights)
+        )
         inside = self._search_areas(points)
+        ids = tracks.track_id.tolist()
         return View(
-            *(stamp, tracks, now, before, steps, heights, distances),
-            near=_ids_in(near, now),
-            inside=_ids_in(inside, now),
+            *(stamp, tracks, now, before, steps, heights, distances, changes),
+            near=_ids_in(near, ids),
+            inside=_ids_in(inside, ids),
         )
 
     def _measure_lines(
-        self, points: NDArray[np.float64], steps: NDArray[np.float64], heights: NDArray[np.float64]
-    ) -> tuple[list[list[float]], NDArray[np.bool_]]:
-        """For each line the distance of each track and, (L, N) bool, whether its step may have led near."""
+        self,
+        origins: NDArray[np.float64],
+        points: NDArray[np.float64],
+        steps: NDArray[np.float64],
+        heights: NDArray[np.float64],
+    ) -> tuple[list[list[float]], list[list[bool]], NDArray[np.bool_]]:
+        """For each line and track its distance, if it changed sides, and, (L, N), if it may have been near."""
         if not self._lines:
-            return [], np.zeros((0, len(points)), np.bool_)
+            return [], [], np.zeros((0, len(points)), np.bool_)
+        changes = self._polylines.changes(origins, points).T.tolist()
         distances = self._polylines.distances(points).T  # [L,N]
         # The way to the line is at most the step away from where it ends. The grid is for the rounding of both.
-        return distances.tolist(), distances <= steps + self._reaches[:, None] * heights + GRID
+        return distances.tolist(), changes, distances <= steps + self._reaches[:, None] * heights + GRID
 
     def _search_areas(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(Z, N) whether the anchor is in each area."""
-        return shapely.intersects_xy(self._areas[:, None], *points.T)
+        """(Z, N) whether the anchor is in each area; only those within its bounds are looked at closely."""
+        x, y = points.T
+        left, top, right, bottom = self._bounds.T[..., None]  # each [Z,1]
+        inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+        areas, rows = inside.nonzero()
+        inside[areas, rows] = shapely.intersects_xy(self._areas[areas], x[rows], y[rows])
+        return inside
 
 
-def _ids_in(mask: NDArray[np.bool_], sightings: Sequence[Sighting]) -> list[set[int]]:
-    """For each row of (M, N) the tracks of those of the N sightings for which it is True."""
+def _ids_in(mask: NDArray[np.bool_], ids: Sequence[int]) -> list[set[int]]:
+    """For each row of (M, N) those of the N ids for which it is True."""
     found: list[set[int]] = [set() for _ in mask]
-    for which, row in zip(*(axis.tolist() for axis in np.nonzero(mask)), strict=True):
-        found[which].add(sightings[row].track_id)
+    for which, row in zip(*(axis.tolist() for axis in mask.nonzero()), strict=True):
+        found[which].add(ids[row])
     return found

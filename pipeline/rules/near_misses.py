@@ -82,6 +82,9 @@ class Doubts:
         self._patience = -math.inf if patience is None else patience
         self._held: list[Event] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
     def add(self, near_miss: Event) -> None:
         self._held.append(near_miss)
 

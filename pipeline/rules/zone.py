@@ -11,7 +11,7 @@ from shapely import MultiPolygon, Polygon
 
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Stamp
-from vidan.pipeline.geometry import Anchor, anchors_of
+from vidan.pipeline.geometry import GRID, Anchor, anchors_of
 from vidan.pipeline.rules.lookout import Lookout
 from vidan.pipeline.rules.near_misses import REACH, Reason, in_heights
 from vidan.pipeline.rules.sightings import EventMaker, Moment, Sighting, in_order, sight
@@ -74,6 +74,7 @@ class ZoneRule:
         self.name = name
         self._polygon = polygon
         self._outline = polygon.boundary
+        self._bounds = polygon.bounds
         self._anchor: Anchor = anchor
         self._lookout = lookout(anchor)
         self._index = self._lookout.add_area(polygon)
@@ -92,8 +93,9 @@ class ZoneRule:
         view = self._lookout.look(stamp, tracks)
         shares = self._shares(view.inside[self._index], tracks)
         events: list[Event] = []
-        for sighting in self._lookout.seen(shares.keys() | self._visitors.keys()):
-            events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
+        if shares or self._visitors:
+            for sighting in self._lookout.seen(shares.keys() | self._visitors.keys()):
+                events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
         for track_id in tracks.ended:
             events += self._end(track_id, stamp.pts_seconds)
         return self._with_capacity(in_order(events))
@@ -210,12 +212,20 @@ class ZoneRule:
     def _break_nearby(self, last: Sighting) -> list[Event]:
         """The near miss of a track that was never inside, if it began or ended near the zone."""
         first = self._lookout.first(last.track_id) or last
+        if not (self._may_reach(first) or self._may_reach(last)):
+            return []
         places = shapely.points([first.point, last.point])
         began, ended = map(in_heights, shapely.distance(self._polygon, places).tolist(), (first, last))
         if min(began, ended) > REACH:
             return []
         end, distance, sighting = ("began", began, first) if began < ended else ("ended", ended, last)
         return [self._events.near_miss(Reason.BROKE, Moment.at(sighting), last, distance=distance, end=end)]
+
+    def _may_reach(self, sighting: Sighting) -> bool:
+        """False for most tracks that are farther away than `REACH`, without asking the polygon."""
+        (left, top, right, bottom), (x, y) = self._bounds, sighting.point
+        reach = REACH * max(sighting.height, GRID) + GRID  # the grid is for the rounding of distances
+        return left - reach <= x <= right + reach and top - reach <= y <= bottom + reach
 
     def _commit_turn(self, visitor: _Visitor, last: Sighting) -> list[Event]:
         """Believes the last change of sides, if there is one: it ends a stay or begins one."""

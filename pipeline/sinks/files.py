@@ -18,6 +18,7 @@ from vidan.pipeline.frame import FrameResult
 SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a killed process loses nothing
 
 _logger = logging.getLogger(__name__)
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class JsonlSink:
@@ -116,5 +117,4 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def _line(event: Event) -> bytes:
-    record = json.dumps(to_record(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return record.encode() + b"\n"
+    return _JSON.encode(to_record(event)).encode() + b"\n"
