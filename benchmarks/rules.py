@@ -29,7 +29,7 @@ import numpy as np
 from vidan.detector import Detections
 from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.engine.lane import judge
+from vidan.pipeline.engine.judge import judge
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
 from vidan.pipeline.run_folder import RunFolder

@@ -31,8 +31,9 @@ from vidan.pipeline.config.schema import (
 )
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
+from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.errors import ConfigError
-from vidan.pipeline.frame import Frame
+from vidan.pipeline.frame import Frame, Stamp
 from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
@@ -49,6 +50,7 @@ from vidan.trackers import (
     FixedLagSmoother,
     OcSortTracker,
     SortTracker,
+    Stitcher,
     Tracker,
 )
 
@@ -114,11 +116,16 @@ def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes)
     """A function that gives the lane of a stream for the first frame of it: its size turns fractions into pixels."""
 
     def make_lane(frame: Frame) -> Lane:
+        builder = RuleBuilder(config, class_names, frame.stamp.stream, frame.width, frame.height)
+        stitcher = _build_stitcher(config, class_names)
         return Lane(
             tracker=_build_tracker(config, class_names),
             camera=None if config.tracker.camera_motion == "none" else CameraMotion(config.tracker.camera_motion),
             smoother=FixedLagSmoother(config.tracker.smooth_seconds),
-            rules=RuleBuilder(config, class_names, frame.stamp.stream, frame.width, frame.height).build(),
+            rules=builder.build(),
+            second_look=None
+            if stitcher is None
+            else SecondLook(stitcher, FixedLagSmoother(config.tracker.smooth_seconds), builder.build()),
             times=times,
         )
 
@@ -197,7 +204,13 @@ def late_seconds(config: RunConfig) -> float:
                 waits.append(rule.patience)
             case SpeedConfig():
                 waits.append(rule.window)
-    return tracker.smooth_seconds + tracker.lost_after_seconds + max(waits) + 1.0  # until a track is confirmed
+    stitch = tracker.stitch
+    stitching = 0.0 if stitch is None else stitch.gap_seconds + stitch.fill_seconds + tracker.lost_after_seconds
+    confirming = 1.0
+    return stitching + confirming + tracker.smooth_seconds + tracker.lost_after_seconds + max(waits)
+
+
+# until a track is confirmed
 
 
 def describe_rules(config: RunConfig, class_names: Sequence[str]) -> list[RuleInfo]:
@@ -278,18 +291,13 @@ def _shapes_of(builder: RuleBuilder) -> _Shapes:
 
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
     tracker = config.tracker
-    groups = {
-        class_names.index(label): number
-        for number, labels in enumerate(config.class_groups.values())
-        for label in labels
-    }
     common = {
         "high_confidence": tracker.high_confidence,
         "new_confidence": tracker.new_confidence,
         "confirm_frames": tracker.confirm_frames,
         "confirm_seconds": tracker.confirm_seconds,
         "lost_after_seconds": tracker.lost_after_seconds,
-        "class_groups": groups,
+        "class_groups": _class_groups(config, class_names),
     }
     match tracker:
         case ByteTrackConfig():
@@ -300,3 +308,24 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
             return SortTracker(**common)
         case OcSortConfig():
             return OcSortTracker(**common)
+
+
+def _build_stitcher(config: RunConfig, class_names: Sequence[str]) -> Stitcher[Stamp] | None:
+    stitch = config.tracker.stitch
+    if stitch is None:
+        return None
+    return Stitcher(
+        gap_seconds=stitch.gap_seconds,
+        fill_seconds=stitch.fill_seconds,
+        lost_after_seconds=config.tracker.lost_after_seconds,
+        class_groups=_class_groups(config, class_names),
+    )
+
+
+def _class_groups(config: RunConfig, class_names: Sequence[str]) -> dict[int, int]:
+    """Class id -> number of its group; those of no group are not in it."""
+    return {
+        class_names.index(label): number
+        for number, labels in enumerate(config.class_groups.values())
+        for label in labels
+    }

@@ -125,7 +125,7 @@ def _results(stream: ForeignTracks, smooth_seconds: float) -> Iterator[FrameResu
         released = smoother.push(stamp, stamp.pts_seconds, tracks)
         if index == stream.frame_count - 1:
             released += smoother.finish(())
-        counted = tuple(CountedFrame(frame.key, frame.tracks, frame.observed_xyxy) for frame in released)
+        counted = tuple(map(CountedFrame.of, released))
         yield FrameResult(Frame(stamp, height, width, _refuse), nothing, tracks, counted, ())
 
 

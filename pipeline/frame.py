@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidan.detector import Detections
 from vidan.pipeline.events import Event
-from vidan.trackers import Tracks
+from vidan.trackers import Released, Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class CountedFrame:
     tracks: Tracks
     observed_xyxy: NDArray[np.float32]
     dismissed: Tracks = field(default_factory=Tracks.empty)
+
+    @classmethod
+    def of(cls, released: Released[Stamp]) -> CountedFrame:
+        """The frame as a smoother released it."""
+        return cls(released.key, released.tracks, released.observed_xyxy, released.dismissed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,6 +52,7 @@ class StreamRecord:
         width: Of the pictures, in pixels; None before the first one.
         idle: Where pictures came and showed nothing (frozen, dark); known when the stream has ended.
         drops: When frames were delivered but not analysed (only live streams drop).
+        second_look: What stitching did and how it changed the counts; None where tracks were not stitched.
     """
 
     name: str
@@ -64,6 +65,7 @@ class StreamRecord:
     width: int | None = None
     idle: tuple[Gap, ...] = ()
     drops: DropLedger = field(default_factory=DropLedger)
+    second_look: Mapping[str, Any] | None = None
 
     @property
     def dropped(self) -> int:
@@ -108,6 +110,7 @@ class StreamRecord:
             },
             "gaps": [gap.to_record() for gap in self.gaps],
             "drops": [[round(start, 6), round(end, 6), frames] for start, end, frames in self.drops.drops],
+            "second_look": self.second_look,
             "problems": list(health.problems),
         }
 

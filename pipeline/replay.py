@@ -26,7 +26,7 @@ from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.delivered import delivering
-from vidan.pipeline.engine.lane import count
+from vidan.pipeline.engine.judge import count
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
 from vidan.pipeline.job import MakeObserver, Outcome, accounted, conclude, open_logs, planned_outputs

@@ -9,6 +9,7 @@ from vidan.trackers.mot_folder import MotSequence, SequenceInfo, read_info, read
 from vidan.trackers.ocsort import OcSortTracker
 from vidan.trackers.smoother import FixedLagSmoother, Released
 from vidan.trackers.sort import SortTracker
+from vidan.trackers.stitching import Join, Stitched, Stitcher
 from vidan.trackers.tracks import Affine, Tracker, Tracks
 
 __all__ = [
@@ -19,12 +20,15 @@ __all__ = [
     "CameraMotion",
     "Evaluation",
     "FixedLagSmoother",
+    "Join",
     "MotRows",
     "MotSequence",
     "OcSortTracker",
     "Released",
     "SequenceInfo",
     "SortTracker",
+    "Stitched",
+    "Stitcher",
     "TrackMetrics",
     "Tracker",
     "Tracks",

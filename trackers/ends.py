@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.7  # of a tracklet's life that tell where it goes
 # trembles, and walkers change their minds while nobody sees them. The logarithms of the heights may differ likewise.
 _PLACE, _PLACE_PER_SECOND = 0.15, 0.2
 _SIZE, _SIZE_PER_SECOND = 0.25, 0.05
-_STILL = 0.05  # seconds squared; pulls velocities that were seen for a shorter time towards rest
+_STILL = 0.005  # seconds squared; pulls velocities that were seen for a shorter time towards rest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -251,6 +251,7 @@ def _filled(tracks: Tracks, gaps: Sequence[_Gap], pts_seconds: float) -> Tracks:
     rows = [
         replace(
             gap.before,
+            track_id=gap.after.track_id,  # the name of the earlier one may be forgotten by now
             xyxy=gap.before.xyxy + (gap.after.xyxy - gap.before.xyxy) * np.float32(_share(gap, pts_seconds)),
             confidence=np.zeros(1, np.float32),
             observed=np.zeros(1, np.bool_),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -185,10 +186,23 @@ def _account(manifest: Manifest) -> Iterator[str]:
             lost = {why: sum(end - start for start, end in spans) for why, spans in spans_by_reason(gaps).items()}
             reasons = ", ".join(f"{seconds:.1f} s {why}" for why, seconds in lost.items())
             yield f"{stream.name}: {stream.seconds_observed:.1f} s were seen; not seen: {reasons}"
+        if stream.second_look is not None:
+            yield f"{stream.name}: {_second_look(stream.second_look)}"
     if manifest.ended is not None:
         seconds = (manifest.ended - manifest.started).total_seconds()
         frames = sum(stream.analysed for stream in manifest.streams)
         yield f"{manifest.status.value}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames/s"
+
+
+def _second_look(record: Mapping[str, Any]) -> str:
+    """What stitching did, and the events that it added or took away."""
+    changes = [
+        f"{event['rule']} {event['direction'] or event['kind']} {event['before']} -> {event['after']}"
+        for event in record["events"]
+        if event["before"] != event["after"]
+    ]
+    done = f"the second look joined {record['joined']} tracks and filled in {record['filled_rows']} boxes"
+    return f"{done}; events before and after: {', '.join(changes) or 'the same'}"
 
 
 def _files(outcome: Outcome) -> Iterator[str]:

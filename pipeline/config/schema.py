@@ -101,6 +101,16 @@ class DetectorConfig(Model):
     """Names of the classes to keep; null: all that the weights know."""
 
 
+class StitchConfig(Model):
+    """A second look at tracks, some seconds late, before the rules count."""
+
+    gap_seconds: Seconds = 2.5
+    """Longest time in which nobody saw an object and two tracks are still joined."""
+
+    fill_seconds: Seconds = 0.7
+    """Longest gap in a track that is filled with boxes on a straight line."""
+
+
 class _TrackerConfig(Model):
     """What all trackers have in common."""
 
@@ -124,6 +134,12 @@ class _TrackerConfig(Model):
 
     camera_motion: Literal["none", "flow", "ecc"] = "none"
     """How a moving camera is followed: not, by optical flow, or by correlation (for pictures without corners)."""
+
+    stitch: Annotated[
+        StitchConfig | None, BeforeValidator(_off_or_settings, json_schema_input_type=bool | StitchConfig | None)
+    ] = None
+    """True or settings: joins tracks whose ends fit and fills short gaps before the rules count, which makes them later
+    by some seconds; for recorded footage."""
 
 
 class _TwoRoundsConfig(_TrackerConfig):

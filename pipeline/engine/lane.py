@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from vidan.detector import Detections
-from vidan.pipeline.events import Event, EventKind
+from vidan.pipeline.engine.judge import count
+from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.stages import Rule, is_dismissing
+from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import CameraMotion, FixedLagSmoother, Released, Tracker
+from vidan.trackers import CameraMotion, FixedLagSmoother, Released, Stitched, Tracker, Tracks
 
 
 class Lane:
@@ -19,6 +19,7 @@ class Lane:
     Args:
         tracker: Fresh, of this stream.
         smoother: Fresh, of this stream; it decides when the rules see a frame.
+        second_look: Fresh, of this stream, if tracks are stitched before they are smoothed.
         rules: Asked in this order.
         camera: Fresh, of this stream, if it may move; the tracker then knows of every movement.
         times: Is told how long tracking and rules took; nothing depends on it.
@@ -30,12 +31,14 @@ class Lane:
         tracker: Tracker,
         smoother: FixedLagSmoother[Stamp],
         rules: Sequence[Rule],
+        second_look: SecondLook | None = None,
         camera: CameraMotion | None = None,
         times: StageTimes | None = None,
     ) -> None:
         self._tracker = tracker
         self._smoother = smoother
         self._rules = rules
+        self.second_look = second_look
         self._camera = camera
         self._times = times or StageTimes()
 
@@ -45,43 +48,32 @@ class Lane:
         with self._times.busy("track"):
             motion = self._camera and self._camera.estimate(frame, detections.xyxy)
             tracks = self._tracker.update(detections, stamp.pts_seconds, motion)
-            released = self._smoother.push(stamp, stamp.pts_seconds, tracks)
+            released = self._release(stamp, tracks)
         return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 
     def finish(self, last: FrameResult) -> FrameResult:
         """The result of the stream's last step, completed by what only the end of the stream decides."""
         with self._times.busy("track"):
-            released = self._smoother.finish(self._tracker.finish())
+            ended = self._tracker.finish()
+            stitched, ended = ([], ended) if self.second_look is None else self.second_look.finish(ended)
+            released = [*self._smoothed(stitched), *self._smoother.finish(ended)]
         return self._count(released, last)
 
+    def _release(self, stamp: Stamp, tracks: Tracks) -> list[Released[Stamp]]:
+        if self.second_look is None:
+            return self._smoother.push(stamp, stamp.pts_seconds, tracks)
+        return self._smoothed(self.second_look.push(stamp, tracks))
+
+    def _smoothed(self, stitched: Sequence[Stitched[Stamp]]) -> list[Released[Stamp]]:
+        return [
+            released
+            for frame in stitched
+            for released in self._smoother.push(frame.key, frame.pts_seconds, frame.tracks)
+        ]
+
     def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
-        counted = tuple(
-            CountedFrame(frame.key, frame.tracks, frame.observed_xyxy, frame.dismissed) for frame in released
-        )
         with self._times.busy("rules"):
-            return count(self._rules, counted, result)
-
-
-def count(rules: Sequence[Rule], frames: Sequence[CountedFrame], result: FrameResult) -> FrameResult:
-    """The result with these frames added, and what the rules say to them. Counting again from stored tracks is this."""
-    events, near_misses = judge(rules, frames)
-    return replace(
-        result,
-        counted=(*result.counted, *frames),
-        events=(*result.events, *events),
-        near_misses=(*result.near_misses, *near_misses),
-    )
-
-
-def judge(rules: Sequence[Rule], frames: Iterable[CountedFrame]) -> tuple[list[Event], list[Event]]:
-    """What rules say to frames, in order: the events, and the near misses apart from them."""
-    noticed: list[Event] = []
-    dismissing = [rule for rule in rules if is_dismissing(rule)]
-    for frame in frames:
-        for rule in rules:
-            noticed += rule.update(frame.stamp, frame.tracks)
-        if len(frame.dismissed):
-            for rule in dismissing:
-                noticed += rule.dismiss(frame.stamp, frame.dismissed)
-    events = [event for event in noticed if event.kind is not EventKind.NEAR_MISS]
-    return events, [event for event in noticed if event.kind is EventKind.NEAR_MISS]
+            counted = count(self._rules, [CountedFrame.of(frame) for frame in released], result)
+        if self.second_look is not None:
+            self.second_look.note(counted.events[len(result.events) :])
+        return counted

@@ -108,6 +108,8 @@ class Engine:
             for stream in self._streams.values():
                 if stream.lane is not None and stream.last is not None:
                     self._tell(stream.lane.finish(stream.last))
+                    if stream.lane.second_look is not None:
+                        stream.record.second_look = stream.lane.second_look.to_record()
 
     def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
         with self._times.busy("detect", time.perf_counter):  # the network computes in threads and devices of its own

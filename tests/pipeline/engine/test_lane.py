@@ -10,9 +10,10 @@ import pytest
 
 from vidan.detector import Detections
 from vidan.pipeline.engine.lane import Lane
+from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
-from vidan.trackers import Affine, ByteTracker, CameraMotion, FixedLagSmoother, Tracks
+from vidan.trackers import Affine, ByteTracker, CameraMotion, FixedLagSmoother, Stitcher, Tracks
 
 FRAMES = 20
 
@@ -129,3 +130,21 @@ def test_the_tracker_is_told_how_the_camera_moved() -> None:
         lane.step(Frame.from_array(Stamp("a", index, index / 10), shifted), Detections.empty())
     assert motions[0] is None
     np.testing.assert_allclose(motions[1], [[1, 0, 4], [0, 1, 0]], atol=0.2)
+
+
+def test_with_a_second_look_the_rules_see_gaps_filled_and_both_counts_are_told() -> None:
+    rule, first = RememberingRule("gate", EventKind.LINE_CROSSED), RememberingRule("gate", EventKind.LINE_CROSSED)
+    lane = _lane([rule])
+    lane.second_look = SecondLook(Stitcher(), FixedLagSmoother(0.4), [first])
+    results = []
+    for index, (frame, detections) in enumerate(_frames()):
+        results.append(lane.step(frame, detections[np.zeros(1, np.bool_)] if index in (9, 10) else detections))
+    lane.finish(results[-1])
+    assert [index for index, _ in rule.seen] == list(range(FRAMES))
+    assert [len(tracks) for _, tracks in first.seen] == [0 if index in (9, 10) else 1 for index in range(FRAMES)]
+    assert [len(tracks) for _, tracks in rule.seen] == [1] * FRAMES
+    record = lane.second_look.to_record()
+    assert (record["joined"], record["filled_rows"]) == (0, 2)
+    assert record["events"] == [
+        {"rule": "gate", "kind": "line_crossed", "direction": None, "before": FRAMES, "after": FRAMES}
+    ]

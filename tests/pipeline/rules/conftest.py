@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from vidan.pipeline.engine.lane import judge
+from vidan.pipeline.engine.judge import judge
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import CountedFrame, Stamp
 from vidan.pipeline.stages import Rule

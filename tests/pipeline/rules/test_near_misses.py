@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Polygon
 
-from vidan.pipeline.engine.lane import judge
+from vidan.pipeline.engine.judge import judge
 from vidan.pipeline.events import EventKind, event_id
 from vidan.pipeline.frame import CountedFrame, Stamp
 from vidan.pipeline.rules.bridge import Bridge
