@@ -184,7 +184,7 @@ class Polylines:
 
 
 def _on_grid(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.round(points / GRID) * GRID
+    return np.rint(points / GRID) * GRID
 
 
 def _cross(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -127,15 +127,15 @@ class LineRule:
     def _follow(self, view: View, seen: Sequence[Sighting]) -> list[Event]:
         """Takes tracks that are near, or were, from where they were last seen to where they stand now."""
         distances, changes = view.distances[self._index], view.changes[self._index]
-        followed: list[tuple[Walker, Sighting, float]] = []
-        steps: list[_Step] = []
+        events: list[Event] = []
         for sighting in seen:
             row = sighting.row
             before, distance = view.before[row], distances[row]
             walker = self._walkers.get(sighting.track_id)
             if walker is None:
                 walker = self._walkers[sighting.track_id] = Walker(is_known=before is not None)
-            if distance <= self._reach * sighting.height:
+            is_near = distance <= self._reach * sighting.height
+            if is_near:
                 self._open.add(sighting.track_id)
                 walker.come(sighting, distance, is_birth=before is None)
             # A step that ends farther away has surely met neither the line nor the hysteresis of its ends.
@@ -145,14 +145,11 @@ class LineRule:
                 and walker.is_known
                 and before is not None
             ):
-                steps.append(_Step(walker, before, sighting, judged=before))
+                events += self._step([_Step(walker, before, sighting, judged=before)])
             walker.is_known = walker.is_known or distance >= GRID
-            followed.append((walker, sighting, distance))
-        events = self._step(steps) if steps else []
-        for walker, sighting, distance in followed:
             if walker.is_undecided:
                 events += self._decide(walker, sighting, distance)
-            if distance > self._reach * sighting.height:
+            if not is_near:
                 self._open.discard(sighting.track_id)
                 events += self._leave(walker, sighting)
         return events

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,8 +56,8 @@ def sight(update: int, stamp: Stamp, tracks: Tracks, points: NDArray[np.float64]
     """The sightings of one frame, in the order of its tracks; points (N, 2) are their anchors."""
     places = zip(*points.T.tolist(), strict=True)
     heights = (tracks.xyxy[:, 3] - tracks.xyxy[:, 1]).tolist()
-    rows = zip(count(), tracks.track_id.tolist(), places, heights)
-    return [Sighting(update, stamp, tracks, *row) for row in rows]
+    shared = repeat(update), repeat(stamp), repeat(tracks)
+    return list(map(Sighting, *shared, count(), tracks.track_id.tolist(), places, heights))
 
 
 class Moment(NamedTuple):

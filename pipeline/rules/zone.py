@@ -98,7 +98,7 @@ class ZoneRule:
                 events += self._follow(sighting, view.before[sighting.row], shares.get(sighting.track_id, 0.0))
         for track_id in tracks.ended:
             events += self._end(track_id, stamp.pts_seconds)
-        return self._with_capacity(in_order(events))
+        return self._with_capacity(in_order(events)) if events else []
 
     def dismiss(self, stamp: Stamp, dismissed: Tracks) -> list[Event]:
         """Near misses of tracklets that were seen inside and never confirmed."""
