@@ -7,6 +7,7 @@ from vidan.trackers.evaluate import IOU_THRESHOLDS, Evaluation, TrackMetrics, ev
 from vidan.trackers.mot import MotRows, read_mot, write_mot
 from vidan.trackers.mot_folder import MotSequence, SequenceInfo, read_info, read_sequences
 from vidan.trackers.ocsort import OcSortTracker
+from vidan.trackers.pace import Pace
 from vidan.trackers.smoother import FixedLagSmoother, Released
 from vidan.trackers.sort import SortTracker
 from vidan.trackers.stitching import Join, Stitched, Stitcher
@@ -24,6 +25,7 @@ __all__ = [
     "MotRows",
     "MotSequence",
     "OcSortTracker",
+    "Pace",
     "Released",
     "SequenceInfo",
     "SortTracker",

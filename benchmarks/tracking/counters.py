@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from sequences import Clip
 
 from vidan.pipeline.engine.lane import Lane
+from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.events import EventKind
 from vidan.pipeline.frame import Frame, Stamp
 from vidan.pipeline.report.matching import match_times
 from vidan.pipeline.rules.line import LineRule
 from vidan.pipeline.rules.zone import ZoneRule
-from vidan.trackers import FixedLagSmoother, MotRows, Tracker
+from vidan.trackers import FixedLagSmoother, MotRows, Stitcher, Tracker
 
 SMOOTH_SECONDS = 0.4  # the default of `tracker.smooth_seconds`
 DEAD_BAND = 4.0  # pixels
@@ -117,10 +118,15 @@ def count_zones(clip: Clip, rows: MotRows) -> Counted:
     return counted
 
 
-def count_by_vidan(clip: Clip, tracker: Tracker) -> tuple[Counted, Counted]:
+def count_by_vidan(clip: Clip, tracker: Tracker, stitcher: Stitcher[Stamp] | None = None) -> tuple[Counted, Counted]:
     """Crossings, and entries and exits, by vidan's lane: tracker, smoother and rules with their defaults."""
     assert clip.counts is not None
-    lane = Lane(tracker=tracker, smoother=FixedLagSmoother(SMOOTH_SECONDS), rules=list(_rules(clip.counts)))
+    lane = Lane(
+        tracker=tracker,
+        smoother=FixedLagSmoother(SMOOTH_SECONDS),
+        rules=list(_rules(clip.counts)),
+        second_look=stitcher and SecondLook(stitcher, FixedLagSmoother(SMOOTH_SECONDS), ()),
+    )
     lines, zones = defaultdict(list), defaultdict(list)
     events, result = [], None
     for index, detections in enumerate(clip.detections.detections(clip.frame_count)):

@@ -10,11 +10,13 @@ from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StageTimes
-from vidan.trackers import CameraMotion, FixedLagSmoother, Released, Stitched, Tracker, Tracks
+from vidan.trackers import CameraMotion, FixedLagSmoother, Pace, Released, Stitched, Tracker, Tracks
 
 
 class Lane:
     """Takes the frames of one stream, in order, from detections to events.
+
+    Its `pace` tells whether the frames are enough for the speed of the objects.
 
     Args:
         tracker: Fresh, of this stream.
@@ -39,6 +41,7 @@ class Lane:
         self._smoother = smoother
         self._rules = rules
         self.second_look = second_look
+        self.pace = Pace()
         self._camera = camera
         self._times = times or StageTimes()
 
@@ -48,6 +51,7 @@ class Lane:
         with self._times.busy("track"):
             motion = self._camera and self._camera.estimate(frame, detections.xyxy)
             tracks = self._tracker.update(detections, stamp.pts_seconds, motion)
+            self.pace.note(tracks)
             released = self._release(stamp, tracks)
         return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 

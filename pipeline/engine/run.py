@@ -108,6 +108,8 @@ class Engine:
             for stream in self._streams.values():
                 if stream.lane is not None and stream.last is not None:
                     self._tell(stream.lane.finish(stream.last))
+                    if (problem := stream.lane.pace.problem) is not None:
+                        stream.record.health.problems.append(problem)
                     if stream.lane.second_look is not None:
                         stream.record.second_look = stream.lane.second_look.to_record()
 

@@ -7,13 +7,8 @@ from numpy.typing import NDArray
 
 from vidan.pipeline.observe.trails import Sample, Trail
 from vidan.pipeline.observe.verdict import Finding, Kind, Verdict
+from vidan.trackers.pace import FAST_IOU, paired_iou
 
-FAST_IOU = 0.4
-"""Overlap (IoU) of a box with that of the next frame, which nine of ten steps should exceed.
-
-Measured with ByteTrack over eight sequences (MOT15, MOT17; every 1st to 30th frame; perfect detections): it keeps 93 %
-of the identities at an overlap of 0.6 to 0.7, 90 % at 0.4 to 0.5, 80 % at 0.3 to 0.4, 39 % at 0.2 to 0.3, and 3 % below
-0.1."""
 GOOD_STEP = 1 / 3  # box widths from frame to frame: a box that moves sideways by it overlaps by one half
 SMALL_PIXELS = 32.0
 """Longer side of a box in pixels of the network, which three of four objects should exceed.
@@ -118,13 +113,5 @@ def _steps(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         before, after = boxes[:-1][neighbours], boxes[1:][neighbours]
         centres = (before[:, :2] + before[:, 2:]) / 2, (after[:, :2] + after[:, 2:]) / 2
         steps.append(np.hypot(*(centres[1] - centres[0]).T) / np.maximum(before[:, 2] - before[:, 0], 1.0))
-        overlaps.append(_paired_iou(before, after))
+        overlaps.append(paired_iou(before, after))
     return (np.concatenate(steps), np.concatenate(overlaps)) if steps else (np.zeros(0), np.zeros(0))
-
-
-def _paired_iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) IoU of the boxes of the same row."""
-    sides = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
-    common = sides.clip(0).prod(axis=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
-    return common / np.maximum(areas[0] + areas[1] - common, 1e-9)
