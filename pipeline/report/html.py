@@ -85,14 +85,14 @@ def render_report(run: RecordedRun) -> str:
         streams=[(stream, *coverage(stream), gaps_of(stream), coverage_chart(stream)) for stream in streams],
         coverage_share=_share_seen(manifest),
         sections=sections_of(run.summary),
-        scenes=scenes_of(run.folder, manifest),
+        scenes=scenes_of(run.folder, run.origin, manifest),
         near_misses=NearMissTable.of(run.summary),
         columns=COLUMNS,
         ledgers=[
             Ledger.of("events", run.events, starts),
             Ledger.of("near misses", run.near_misses, starts),
         ],
-        stills=Stills.of(run.folder, [*run.events, *run.near_misses], widths),
+        stills=Stills.of(run.folder, run.origin, [*run.events, *run.near_misses], widths),
         plot_width=CHART_WIDTH,
     )
 

@@ -6,15 +6,18 @@ import base64
 import gzip
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.files import read_events
 
 ROWS_WITHOUT_SCRIPT = 100
 THUMBNAIL_BYTES = 4_000_000  # of all thumbnails in one page; stills beyond are links
@@ -63,11 +66,13 @@ class Stills:
     """The evidence of a run.
 
     Attributes:
+        place: Folder of the pictures and clips, relative to the page.
         thumbnails: JPEG in Base64 by event id, within `THUMBNAIL_BYTES`.
         stills: Ids of all events with a picture.
         clips: Ids of all events with a clip.
     """
 
+    place: str
     thumbnails: Mapping[str, str]
     stills: frozenset[str]
     clips: frozenset[str]
@@ -75,6 +80,7 @@ class Stills:
     def to_json(self) -> str:
         """For the script. Ids are file names, which may be anything: `<` is escaped."""
         record = {
+            "place": self.place,
             "thumbnails": self.thumbnails,
             "stills": sorted(self.stills - self.thumbnails.keys()),
             "clips": sorted(self.clips),
@@ -82,28 +88,39 @@ class Stills:
         return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
 
     @classmethod
-    def of(cls, folder: RunFolder, events: Sequence[Event], widths: Mapping[str, int]) -> Stills:
+    def of(cls, folder: RunFolder, origin: RunFolder, events: Sequence[Event], widths: Mapping[str, int]) -> Stills:
         """What lies in the folder of evidence.
 
         Args:
-            folder: Of the run.
+            folder: Of the page.
+            origin: Of the run that had the pictures: the same, or that which was counted again.
             events: Those that may have evidence.
             widths: Of the pictures of each stream, in pixels, to which the events' boxes refer.
         """
-        names = {path.name for path in folder.evidence.iterdir()} if folder.evidence.is_dir() else set()
+        evidence = origin.evidence
+        names = {path.name for path in evidence.iterdir()} if evidence.is_dir() else set()
+        if names and origin != folder:
+            events = _unchanged(events, origin)
         shown = [event for event in events if f"{event.id}.jpg" in names]
         doubtful_first = sorted(shown, key=lambda event: event.details.get("certainty", "seen") == "seen")
         thumbnails: dict[str, str] = {}
         left = THUMBNAIL_BYTES
         for event in doubtful_first:
-            jpeg = _thumbnail(folder.evidence / f"{event.id}.jpg", event, widths.get(event.stream))
+            jpeg = _thumbnail(evidence / f"{event.id}.jpg", event, widths.get(event.stream))
             left -= len(jpeg) * 4 // 3
             if left < 0:
                 break
             if jpeg:
                 thumbnails[event.id] = base64.b64encode(jpeg).decode()
         clips = (event.id for event in events if f"{event.id}.mp4" in names)
-        return cls(thumbnails, frozenset(event.id for event in shown), frozenset(clips))
+        place = quote(Path(os.path.relpath(evidence, folder.path)).as_posix())
+        return cls(place, thumbnails, frozenset(event.id for event in shown), frozenset(clips))
+
+
+def _unchanged(events: Sequence[Event], origin: RunFolder) -> list[Event]:
+    """The events that the run had just so: the picture of another one shows something else."""
+    had = {event.id: event for log in (origin.events, origin.near_misses) if log.exists() for event in read_events(log)}
+    return [event for event in events if had.get(event.id) == event]
 
 
 def _row(event: Event) -> dict[str, str]:

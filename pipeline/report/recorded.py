@@ -40,6 +40,12 @@ class RecordedRun:
     near_misses: Sequence[Event] = ()
 
     @property
+    def origin(self) -> RunFolder:
+        """The folder with the tracks and pictures: this one, or for a replay that of the run that it counted again."""
+        replayed = self.manifest.get("replayed_from")
+        return self.folder if replayed is None else RunFolder(Path(replayed["folder"]))
+
+    @property
     def title(self) -> str:
         return self.folder.path.resolve().name
 

@@ -147,7 +147,7 @@
 
     evidence(id) {
       const cell = element("td", { className: "pic" });
-      const link = (ending, ...content) => element("a", { href: `evidence/${id}.${ending}`, target: "_blank", rel: "noopener" }, ...content);
+      const link = (ending, ...content) => element("a", { href: `${stills.place}/${id}.${ending}`, target: "_blank", rel: "noopener" }, ...content);
       if (stills.thumbnails[id]) cell.append(link("jpg", element("img", { src: `data:image/jpeg;base64,${stills.thumbnails[id]}`, alt: "picture of the event" })));
       else if (pictures.has(id)) cell.append(link("jpg", "picture"));
       if (clips.has(id)) cell.append(" ", link("mp4", "clip"));

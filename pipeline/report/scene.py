@@ -94,16 +94,14 @@ class Scene:
     heatmaps: tuple[Heat, ...] = ()
 
 
-def scenes_of(folder: RunFolder, manifest: Mapping[str, Any]) -> list[Scene]:
-    """The scenes of all streams that had a picture; those of a replay are in the folder of its run."""
-    origin = manifest.get("replayed_from")
-    seen_in = folder if origin is None else RunFolder(Path(origin["folder"]))
+def scenes_of(folder: RunFolder, origin: RunFolder, manifest: Mapping[str, Any]) -> list[Scene]:
+    """The scenes of all streams that had a picture; tracks and pictures of a replay are in the folder of its run."""
     sizes = {stream["name"]: (stream["width"], stream["height"]) for stream in manifest["streams"] if stream["width"]}
-    ways = _ways(seen_in.tracks, sizes)
+    ways = _ways(origin.tracks, sizes)
     heats = [_heat(path) for path in sorted(folder.path.glob("heatmap-*.npz"))]
     scenes = []
     for stream, (width, height) in sizes.items():
-        picture = seen_in.scene(stream)
+        picture = origin.scene(stream)
         own_ways, tracks = ways.get(stream, ((), 0))
         scenes.append(
             Scene(

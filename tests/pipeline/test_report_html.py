@@ -33,6 +33,7 @@ from vidan.pipeline.report.recorded import RecordedRun, read_run, rule_to_record
 from vidan.pipeline.report.scene import scenes_of
 from vidan.pipeline.report.summary import RuleInfo, summarize
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.stages import SourceHealth
 
 NASTY = '<script>alert("x")</script>'
@@ -216,6 +217,27 @@ def test_evidence_is_shown_as_thumbnails_then_as_links(tmp_path: Path, monkeypat
     assert page.count('.jpg">picture</a>') == 3
 
 
+def test_a_replay_shows_the_pictures_of_its_run_for_events_that_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "the run").mkdir()
+    run = a_run(tmp_path / "the run", crossings=2)
+    run.folder.evidence.mkdir()
+    for event in run.events:
+        Image.new("RGB", (64, 64)).save(run.folder.evidence / f"{event.id}.jpg", "JPEG")
+    moved = replace(run.events[0], pts_seconds=run.events[0].pts_seconds + 0.1)
+    (tmp_path / "again").mkdir()
+    replay = replace(
+        run,
+        folder=RunFolder(tmp_path / "again"),
+        manifest={**run.manifest, "replayed_from": {"folder": str(run.folder.path)}},
+        events=[moved, *list(read_events(run.folder.events))[1:]],
+    )
+    page = render_report(replay)
+    stills = json.loads(re.search(r'id="stills">(.*?)</script>', page)[1])  # pyright: ignore[reportOptionalSubscript]
+    assert stills["place"] == "../the%20run/evidence"
+    assert set(stills["thumbnails"]) == {event.id for event in run.events[1:]}
+    assert f'href="../the%20run/evidence/{run.events[1].id}.jpg"' in page
+
+
 def test_flows_speeds_and_queues_are_drawn(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     flow = RuleInfo("door", "trips", "flow", ("person",), ())
@@ -310,7 +332,7 @@ def test_the_ways_of_the_tracks_are_drawn_over_the_scene(tmp_path: Path) -> None
         height=100,
         width=200,
     )
-    (scene,) = scenes_of(run.folder, record)
+    (scene,) = scenes_of(run.folder, run.folder, record)
     assert (scene.tracks, [d for d, _ in scene.ways]) == (2, ["M5,50 43,50", "M6,50 44,50"])
     assert [(outline.rule, outline.points) for outline in scene.outlines] == [
         ("gate", "100.0,0.0 100.0,100.0"),
