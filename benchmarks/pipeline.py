@@ -34,7 +34,8 @@ from vidan.detector import Detections, Detector, ImageLike, Letterbox, load_mode
 from vidan.detector.nms import NmsOptions, suppress_tensor
 from vidan.pipeline.build import annotator_maker, build_detector, build_source, find_weights, lane_maker
 from vidan.pipeline.config.load import Loaded
-from vidan.pipeline.config.schema import DetectorConfig, RunConfig
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import read_config, run_job
 from vidan.pipeline.sinks.video import AnnotatedVideoSink

@@ -12,23 +12,10 @@ import shapely
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
 from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
-from vidan.pipeline.config.schema import (
-    BotSortConfig,
-    ByteTrackConfig,
-    DetectorConfig,
-    FlowConfig,
-    HeatmapConfig,
-    ImagesSourceConfig,
-    LineConfig,
-    OcSortConfig,
-    QueueConfig,
-    RunConfig,
-    SortConfig,
-    SpeedConfig,
-    StreamConfig,
-    VideoSourceConfig,
-    ZoneConfig,
-)
+from vidan.pipeline.config.rules import FlowConfig, HeatmapConfig, LineConfig, QueueConfig, SpeedConfig, ZoneConfig
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.streams import ImagesSourceConfig, StreamConfig, VideoSourceConfig
+from vidan.pipeline.config.tracking import BotSortConfig, ByteTrackConfig, DetectorConfig, OcSortConfig, SortConfig
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.engine.second_look import SecondLook

@@ -10,17 +10,17 @@ from typing import TypeAlias, assert_never
 import shapely
 from shapely import LineString, MultiPolygon, Polygon
 
-from vidan.pipeline.config.schema import (
+from vidan.pipeline.config.rules import (
     FlowConfig,
     HeatmapConfig,
     LineConfig,
     QueueConfig,
     RuleConfig,
-    RunConfig,
     SpeedConfig,
-    StreamConfig,
     ZoneConfig,
 )
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.streams import StreamConfig
 from vidan.pipeline.geometry import Anchor
 from vidan.pipeline.rules.bridge import Bridge
 from vidan.pipeline.rules.conditions import CoolingRule, OneWayRule, ScheduledRule

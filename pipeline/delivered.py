@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from vidan.pipeline.config.schema import DatabaseOutputConfig
+from vidan.pipeline.config.outputs import DatabaseOutputConfig
 from vidan.pipeline.errors import ConfigError, SinkError
 from vidan.pipeline.manifest import Manifest
 from vidan.pipeline.masking import mask_url_password

@@ -28,7 +28,8 @@ from vidan.pipeline.build import (
     warn_of_unseen_rules,
 )
 from vidan.pipeline.config.load import Loaded, load_config
-from vidan.pipeline.config.schema import DetectorConfig, RunConfig
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.delivered import delivering, require_driver
 from vidan.pipeline.engine.run import Engine, Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError

@@ -15,7 +15,8 @@ from vidan.pipeline.config.document import Document, read_document
 from vidan.pipeline.config.explain import explain
 from vidan.pipeline.config.names import check_names
 from vidan.pipeline.config.problems import Location, Problem, did_you_mean
-from vidan.pipeline.config.schema import DetectorConfig, RunConfig
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.masking import mask_url_password
 

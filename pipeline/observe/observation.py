@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from vidan.pipeline.build import build_detector, describe_rules, lane_maker
 from vidan.pipeline.build_rules import rules_of, zone_area
-from vidan.pipeline.config.schema import LineConfig, RunConfig, ZoneConfig
+from vidan.pipeline.config.rules import LineConfig, ZoneConfig
+from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.drawing import LineShape, ZoneShape
 from vidan.pipeline.engine.run import Engine, Stream
 from vidan.pipeline.errors import SourceError, cannot_write

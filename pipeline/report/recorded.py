@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vidan.pipeline.config.schema import ScheduleConfig
+from vidan.pipeline.config.rules import ScheduleConfig
 from vidan.pipeline.coverage import Drops
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.events import Event

@@ -18,15 +18,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from vidan.pipeline.config.load import load_config, load_file
-from vidan.pipeline.config.schema import (
-    ImagesSourceConfig,
-    LineConfig,
-    RunConfig,
-    VideoOutputConfig,
-    VideoSourceConfig,
-    ZoneConfig,
-    json_schema,
-)
+from vidan.pipeline.config.outputs import VideoOutputConfig
+from vidan.pipeline.config.rules import LineConfig, ZoneConfig
+from vidan.pipeline.config.schema import RunConfig, json_schema
+from vidan.pipeline.config.streams import ImagesSourceConfig, VideoSourceConfig
 from vidan.pipeline.errors import ConfigError
 
 

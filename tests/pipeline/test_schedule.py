@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidan.pipeline.config.schema import ScheduleConfig
+from vidan.pipeline.config.rules import ScheduleConfig
 from vidan.pipeline.schedule import WEEKDAYS, Schedule, Weekday, Window
 
 ALL_DAYS = frozenset(WEEKDAYS)

@@ -1,0 +1,100 @@
+"""What is watched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from vidan.pipeline.config.ground import CalibrationConfig
+from vidan.pipeline.config.model import Model, off_or_settings
+from vidan.pipeline.config.values import (
+    FilePath,
+    FilePaths,
+    Number,
+    PositiveSeconds,
+    StreamName,
+    UniqueLabels,
+    UtcTime,
+    Whole,
+)
+
+
+class _RecordedConfig(Model):
+    """What all recorded sources have in common."""
+
+    start_time: UtcTime | None = None
+    """When the first picture was taken, ISO 8601 with Z or an offset; null: as the file says, if it does."""
+
+    stride: Annotated[Whole, Field(ge=1)] = 1
+    """Every `stride`-th picture is analysed; 1: all."""
+
+    max_fps: Annotated[Number, Field(gt=0)] | None = None
+    """Pictures per second that are analysed, at most; null: all."""
+
+
+class VideoSourceConfig(_RecordedConfig):
+    """Video files."""
+
+    type: Literal["video"]
+    """Which kind of source."""
+
+    path: FilePaths
+    """A file, a pattern such as `*.mp4`, or a list of them, played one after another as one stream."""
+
+
+class ImagesSourceConfig(_RecordedConfig):
+    """Pictures in a folder, in the order of their names."""
+
+    type: Literal["images"]
+    """Which kind of source."""
+
+    path: FilePath
+    """A folder, or a pattern such as `cam/*.jpg`."""
+
+    fps: Annotated[Number, Field(gt=0)] = 10.0
+    """Pictures per second at which they were taken."""
+
+
+SourceConfig: TypeAlias = Annotated[VideoSourceConfig | ImagesSourceConfig, Field(discriminator="type")]
+
+
+def _source_of_path(value: Any) -> Any:
+    return {"type": "video", "path": value} if isinstance(value, str | list) else value
+
+
+class PictureHealthConfig(Model):
+    """Which pictures show nothing: their time counts as not observed. Tracks and rules go on all the same.
+
+    Noise makes every picture of a living camera a new one, so that a still scene is not frozen; a drawn film may be.
+    """
+
+    frozen_seconds: PositiveSeconds | None = 30.0
+    """Seconds without a new picture after which a stream has been frozen all that time; null: never."""
+
+    dark_level: Annotated[Number, Field(ge=0, lt=255)] | None = 20.0
+    """Brightness, 0..255, that no more than 5 % of a dark picture exceed (a black one, a covered lens); null: never."""
+
+
+class StreamConfig(Model):
+    """One camera or file, with a tracker and rules of its own."""
+
+    name: StreamName
+    """Unique name; files are named after it, so letters, digits, - and _ only."""
+
+    source: Annotated[
+        SourceConfig, BeforeValidator(_source_of_path, json_schema_input_type=str | list[str] | SourceConfig)
+    ]
+    """Where the pictures come from; a bare path, or a list of them, stands for `{type: video, path: ...}`."""
+
+    rules: UniqueLabels | None = None
+    """Names of the rules that watch this stream, [] for none; null: all of them."""
+
+    calibration: CalibrationConfig | None = None
+    """Of this camera, for all speed rules that have none of their own."""
+
+    health: Annotated[
+        PictureHealthConfig | None,
+        BeforeValidator(off_or_settings, json_schema_input_type=bool | PictureHealthConfig | None),
+    ] = Field(default_factory=PictureHealthConfig)
+    """When its pictures count as frozen or dark, or false for never."""
