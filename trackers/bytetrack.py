@@ -14,14 +14,14 @@ arXiv:2110.06864, with four changes:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
 from vidan.trackers.matching import Matching
-from vidan.trackers.online import OnlineTracker
+from vidan.trackers.online import OnlineTracker, Settings
 from vidan.trackers.tracklets import TENTATIVE
 
 # What a pair must be more similar than in each round; 1 less the authors' highest costs. In the first and the tentative
@@ -33,28 +33,23 @@ _TENTATIVE = 0.2
 
 
 class ByteTracker(OnlineTracker):
-    """One stream's tracker; arguments and the life of a tracklet are described at `OnlineTracker`."""
+    """One stream's tracker; the life of a tracklet is described at `OnlineTracker`.
 
-    def __init__(
-        self,
-        *,
-        high_confidence: float = 0.3,
-        low_confidence: float = 0.1,
-        new_confidence: float = 0.4,
-        confirm_frames: int = 3,
-        confirm_seconds: float = 0.15,
-        lost_after_seconds: float = 2.5,
-        class_groups: Mapping[int, int] | None = None,
-    ) -> None:
-        super().__init__(
-            low_confidence=low_confidence,
-            high_confidence=high_confidence,
-            new_confidence=new_confidence,
-            confirm_frames=confirm_frames,
-            confirm_seconds=confirm_seconds,
-            lost_after_seconds=lost_after_seconds,
-            class_groups=class_groups,
-        )
+    Args:
+        low_confidence: Detections from here to `high_confidence` only continue tracklets.
+        settings: Those of every tracker; see `OnlineTracker`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, *, low_confidence: float = 0.1, **settings: Unpack[Settings]) -> None:
+        super().__init__(**settings)
+        if not 0 <= low_confidence <= self._high_confidence:
+            raise ValueError(
+                f"confidences must satisfy 0 <= low <= high; got low {low_confidence}, high {self._high_confidence}"
+            )
+        self._low_confidence = low_confidence
 
     def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
         tracklets = self._tracklets

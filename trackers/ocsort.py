@@ -8,8 +8,6 @@ never meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,26 +29,6 @@ class OcSortTracker(OnlineTracker):
     """
 
     _motion: ObservedKalman
-
-    def __init__(
-        self,
-        *,
-        high_confidence: float = 0.3,
-        new_confidence: float = 0.4,
-        confirm_frames: int = 3,
-        confirm_seconds: float = 0.15,
-        lost_after_seconds: float = 2.5,
-        class_groups: Mapping[int, int] | None = None,
-    ) -> None:
-        super().__init__(
-            low_confidence=high_confidence,
-            high_confidence=high_confidence,
-            new_confidence=new_confidence,
-            confirm_frames=confirm_frames,
-            confirm_seconds=confirm_seconds,
-            lost_after_seconds=lost_after_seconds,
-            class_groups=class_groups,
-        )
 
     def _make_motion(self) -> BoxKalman:
         self._motion = ObservedKalman(_DIRECTION_SECONDS)

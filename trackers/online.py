@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,17 @@ from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.matching import Matching
 from vidan.trackers.tracklets import ClassGroups, Tracklets
 from vidan.trackers.tracks import Affine, Tracks, check_detections
+
+
+class Settings(TypedDict, total=False):
+    """Arguments that every tracker has; see `OnlineTracker`."""
+
+    high_confidence: float
+    new_confidence: float
+    confirm_frames: int
+    confirm_seconds: float
+    lost_after_seconds: float
+    class_groups: Mapping[int, int] | None
 
 
 class OnlineTracker(ABC):
@@ -26,7 +38,6 @@ class OnlineTracker(ABC):
     Boxes of the answers are those of the motion filter after it saw the detection, which chatter less than detections.
 
     Args:
-        low_confidence: Detections from here to `high_confidence` only continue tracklets, in trackers that use them.
         high_confidence: Detections of at least this are associated first and may begin tracklets.
         new_confidence: A tracklet begins only on a detection of at least this and of `high_confidence`.
         confirm_frames: Sightings, the first included, that confirm a tracklet.
@@ -42,20 +53,18 @@ class OnlineTracker(ABC):
     def __init__(
         self,
         *,
-        low_confidence: float,
-        high_confidence: float,
-        new_confidence: float,
-        confirm_frames: int,
-        confirm_seconds: float,
-        lost_after_seconds: float,
-        class_groups: Mapping[int, int] | None,
+        high_confidence: float = 0.3,
+        new_confidence: float = 0.4,
+        confirm_frames: int = 3,
+        confirm_seconds: float = 0.15,
+        lost_after_seconds: float = 2.5,
+        class_groups: Mapping[int, int] | None = None,
     ) -> None:
-        if not 0 <= low_confidence <= high_confidence <= 1 or high_confidence == 0 or not 0 <= new_confidence <= 1:
+        if not 0 < high_confidence <= 1 or not 0 <= new_confidence <= 1:
             raise ValueError(
-                "confidences must satisfy 0 <= low <= high <= 1, 0 < high and 0 <= new <= 1; "
-                f"got low {low_confidence}, high {high_confidence}, new {new_confidence}"
+                "confidences must satisfy 0 < high <= 1 and 0 <= new <= 1; "
+                f"got high {high_confidence}, new {new_confidence}"
             )
-        self._low_confidence = low_confidence
         self._high_confidence = high_confidence
         self._new_confidence = new_confidence
         self._confirm_seconds = confirm_seconds

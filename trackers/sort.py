@@ -7,8 +7,6 @@ different class groups never meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,26 +22,6 @@ class SortTracker(OnlineTracker):
 
     Detections below `high_confidence` are not looked at.
     """
-
-    def __init__(
-        self,
-        *,
-        high_confidence: float = 0.3,
-        new_confidence: float = 0.4,
-        confirm_frames: int = 3,
-        confirm_seconds: float = 0.15,
-        lost_after_seconds: float = 2.5,
-        class_groups: Mapping[int, int] | None = None,
-    ) -> None:
-        super().__init__(
-            low_confidence=high_confidence,
-            high_confidence=high_confidence,
-            new_confidence=new_confidence,
-            confirm_frames=confirm_frames,
-            confirm_seconds=confirm_seconds,
-            lost_after_seconds=lost_after_seconds,
-            class_groups=class_groups,
-        )
 
     def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
         matching = Matching(self._tracklets, detections, group, with_heights=False)
