@@ -273,7 +273,10 @@ def test_a_server_that_is_down_stops_no_run_and_gets_the_events_later(
     url = postgres.url.replace("pa55word", "${DATABASE_PASSWORD}")
     path.write_text(path.read_text().replace("folder: runs", f"folder: runs, database: {{url: '{url}'}}"))
     postgres.kill()
-    assert main(["run", str(path)]) == 4
+    try:
+        assert main(["run", str(path)]) == 4
+    finally:
+        postgres.start()  # others use it, too
     folder = path.parent / "runs"
     told = capfd.readouterr().err
     assert "it has only the first 0 events" in told
@@ -284,7 +287,6 @@ def test_a_server_that_is_down_stops_no_run_and_gets_the_events_later(
     assert "refused" in record["database"]["error"]
     assert "pa55word" not in told + (folder / "run.json").read_text() + (folder / "report.html").read_text()
 
-    postgres.start()
     number = len(list(read_events(folder / "events.jsonl")))
     assert main(["db", "load", str(folder), str(folder)]) == 0
     assert capfd.readouterr().out.splitlines() == [
