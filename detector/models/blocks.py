@@ -6,11 +6,13 @@ only has to translate the names of the stages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vidan.detector.models.variant import Block
 
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
@@ -112,26 +114,80 @@ class RepNCSP(nn.Module):
         return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), 1))
 
 
-class RepNCSPELAN4(nn.Module):
-    """The GELAN stage: an ELAN whose computational block is a RepNCSP and a 3x3 convolution.
+class ResBottleneck(nn.Module):
+    """1x1 to half of the channels, 3x3, 1x1 back, with a residual where widths agree (ResNet, arXiv 1512.03385)."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(c_in, c_out // 2)
+        self.cv2 = Conv(c_out // 2, c_out // 2, 3)
+        self.cv3 = Conv(c_out // 2, c_out)
+        self.residual = c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.cv3(self.cv2(self.cv1(x)))
+        return x + y if self.residual else y
+
+
+class DarkBottleneck(nn.Module):
+    """1x1 to half of the channels, 3x3 back, with a residual where widths agree (Darknet-53, arXiv 1804.02767)."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(c_in, c_out // 2)
+        self.cv2 = Conv(c_out // 2, c_out, 3)
+        self.residual = c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.cv2(self.cv1(x))
+        return x + y if self.residual else y
+
+
+def _chain(link: Callable[[int, int], nn.Module]) -> Callable[[int, int, int], nn.Module]:
+    def build(c_in: int, c_out: int, depth: int) -> nn.Module:
+        return nn.Sequential(link(c_in, c_out), *(link(c_out, c_out) for _ in range(depth - 1)))
+
+    return build
+
+
+BLOCKS: Mapping[Block, Callable[[int, int, int], nn.Module]] = {
+    "csp": RepNCSP,
+    "res": _chain(ResBottleneck),
+    "dark": _chain(DarkBottleneck),
+    "conv": _chain(lambda c_in, c_out: Conv(c_in, c_out, 3)),
+}
+"""Computational blocks of a GELAN stage by name, from input channels, output channels and depth."""
+
+
+class GelanStage(nn.Module):
+    """An ELAN of any computational block; with `csp`, twice, it is the published RepNCSPELAN4.
+
+    Each block is followed by a 3x3 convolution. State names are those of the published stage, where the blocks are
+    ``cv2``, ``cv3`` and the last 1x1 is ``cv4``; of other ELAN depths the last has another number.
 
     Args:
         c_in: Input channels.
         c_out: Output channels.
         split: Channels after the first 1x1, half of which go through the blocks.
         inner: Output channels of each block.
-        depth: Bottlenecks of each RepNCSP.
+        block: Name in `BLOCKS`.
+        block_depth: Of each block.
+        elan_depth: Number of blocks.
     """
 
-    def __init__(self, c_in: int, c_out: int, split: int, inner: int, depth: int) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, split: int, inner: int, block: Block, block_depth: int, elan_depth: int
+    ) -> None:
         super().__init__()
         self.cv1 = Conv(c_in, split)
-        self.cv2 = nn.Sequential(RepNCSP(split // 2, inner, depth), Conv(inner, inner, 3))
-        self.cv3 = nn.Sequential(RepNCSP(inner, inner, depth), Conv(inner, inner, 3))
-        self.cv4 = Conv(split + 2 * inner, c_out)
+        for i in range(elan_depth):
+            first = BLOCKS[block](inner if i else split // 2, inner, block_depth)
+            self.add_module(f"cv{i + 2}", nn.Sequential(first, Conv(inner, inner, 3)))
+        self.add_module(f"cv{elan_depth + 2}", Conv(split + elan_depth * inner, c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cv4(_elan(self.cv1(x), self.cv2, self.cv3))
+        split, *blocks, join = self.children()
+        return join(_elan(split(x), *blocks))
 
 
 class ELAN1(nn.Module):
@@ -207,10 +263,10 @@ def folded(block: Conv) -> tuple[Tensor, Tensor]:
     return block.conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
 
 
-def _elan(x: Tensor, first: nn.Module, second: nn.Module) -> Tensor:
+def _elan(x: Tensor, *blocks: nn.Module) -> Tensor:
     maps = list(x.chunk(2, 1))
-    maps.append(first(maps[-1]))
-    maps.append(second(maps[-1]))
+    for block in blocks:
+        maps.append(block(maps[-1]))
     return torch.cat(maps, 1)
 
 

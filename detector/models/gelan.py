@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidan.detector.models.blocks import ELAN1, SPPELAN, AConv, ADown, CBLinear, Conv, RepNCSPELAN4, cb_fuse
+from vidan.detector.models.blocks import ELAN1, SPPELAN, AConv, ADown, CBLinear, Conv, GelanStage, cb_fuse
 from vidan.detector.models.heads import DetectHead
+from vidan.detector.models.variant import Block
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Channels of one RepNCSPELAN4."""
+    """Channels of one GELAN stage."""
 
     out: int
     split: int
@@ -33,15 +34,17 @@ class Size:
     Attributes:
         stem: Output channels of the two stride-2 convolutions.
         stage2: First stage, at stride 4.
-        plain_stage2: Whether it is an ELAN1 instead of a RepNCSPELAN4.
+        plain_stage2: Whether it is an ELAN1, whatever the block of the others.
         downs: Output channels of the three downsamplings of a column.
         stages: Stages 3, 4, 5 (strides 8, 16, 32).
         pooled: Output and hidden channels of the SPPELAN.
         neck: Stages of the neck: top-down 4 and 3, bottom-up 4 and 5.
         neck_downs: Output channels of the neck's two downsamplings.
-        depth: Bottlenecks in each RepNCSP.
+        depth: Bottlenecks (or convolutions) in each block.
         split_down: Whether downsampling is an ADown instead of an AConv.
         columns: Backbone columns, 1 or 2.
+        block: Computational block of the stages.
+        elan_depth: Blocks in each stage.
     """
 
     stem: tuple[int, int]
@@ -55,12 +58,14 @@ class Size:
     depth: int
     split_down: bool
     columns: int = 1
+    block: Block = "csp"
+    elan_depth: int = 2
 
     def down(self, c_in: int, c_out: int) -> nn.Module:
         return ADown(c_in, c_out) if self.split_down else AConv(c_in, c_out)
 
-    def elan(self, c_in: int, stage: Stage) -> RepNCSPELAN4:
-        return RepNCSPELAN4(c_in, stage.out, stage.split, stage.inner, self.depth)
+    def elan(self, c_in: int, stage: Stage) -> GelanStage:
+        return GelanStage(c_in, stage.out, stage.split, stage.inner, self.block, self.depth, self.elan_depth)
 
     @property
     def level_channels(self) -> tuple[int, int, int, int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from vidan.detector.models.gelan import Gelan
-from vidan.detector.models.pgi import PgiNetwork, ReversibleColumn
+from vidan.detector.models.pgi import PgiNetwork, PlainSupervision, ReversibleColumn
 
 _COLUMN = ("stem1", "stem2", "stage2", "down3", "stage3", "down4", "stage4", "down5", "stage5")
 _NECK = ("top_down.spp", "top_down.fuse4", "top_down.fuse3", "down4", "out4", "down5", "out5")
@@ -29,7 +29,7 @@ def canonical_names(model: nn.Module) -> dict[str, str]:
 
 def layer_table(model: nn.Module) -> dict[str, str]:
     """Canonical prefix of every stage of the model."""
-    if isinstance(model, PgiNetwork):
+    if isinstance(model, PgiNetwork) and not isinstance(model.auxiliary, PlainSupervision):
         if model.main.columns == 2:
             return _prefixed("main.", _two_columns(shift=7, head=49, names=_MAIN_HEAD)) | _second_neck(
                 layers=(29, 32, 35), head=49
@@ -48,7 +48,7 @@ def layer_table(model: nn.Module) -> dict[str, str]:
         if model.columns == 2:
             return _two_columns(shift=0, head=42, names=_ONLY_HEAD)
         return _one_column(shift=0, head=22, names=_ONLY_HEAD)
-    raise TypeError(f"no key map for {type(model).__name__}; expected Gelan or PgiNetwork")
+    raise TypeError(f"no key map for {type(model).__name__}; expected Gelan or PgiNetwork as published")
 
 
 def _one_column(shift: int, head: int, names: dict[str, str]) -> dict[str, str]:

@@ -6,9 +6,12 @@ give the same network.
 
 from __future__ import annotations
 
+import dataclasses
+
 from vidan.detector.errors import near_miss
 from vidan.detector.models.gelan import Gelan, Size, Stage
 from vidan.detector.models.pgi import PgiNetwork
+from vidan.detector.models.variant import PUBLISHED, Pgi, Variant
 
 
 def _compact(stem: int, widths: tuple[int, int, int]) -> Size:
@@ -79,28 +82,40 @@ SIZES: dict[str, Size] = {
 MODEL_NAMES = tuple(f"{family}-{size}" for family in ("gelan", "yolov9") for size in SIZES)
 
 
-def build_model(name: str, classes: int, auxiliary: bool = False, class_width: int | None = None) -> Gelan | PgiNetwork:
+def build_model(
+    name: str,
+    classes: int,
+    pgi: Pgi = "none",
+    class_width: int | None = None,
+    variant: Variant = PUBLISHED,
+) -> Gelan | PgiNetwork:
     """A network with fresh weights.
 
     Args:
         name: One of `MODEL_NAMES`.
         classes: Number of classes.
-        auxiliary: Whether to add the auxiliary branch of training.
+        pgi: Auxiliary branch of training: none of it, plain deep supervision, or as published.
         class_width: Hidden channels of the class branches, see `DetectHead`.
+        variant: Block and depths of the GELAN stages.
 
     Raises:
         ValueError: If the name is unknown.
     """
-    size = size_of(name)
-    return PgiNetwork(size, classes, class_width) if auxiliary else Gelan(size, classes, class_width)
+    size = size_of(name, variant)
+    if pgi == "none":
+        return Gelan(size, classes, class_width)
+    return PgiNetwork(size, classes, class_width, plain=pgi == "deep")
 
 
-def size_of(name: str) -> Size:
-    """The size table's row for a model name.
+def size_of(name: str, variant: Variant = PUBLISHED) -> Size:
+    """The size table's row for a model name, with the stages of a variant.
 
     Raises:
         ValueError: If the name is unknown.
     """
     if name not in MODEL_NAMES:
         raise ValueError(f"unknown model {name!r}; {near_miss(name, MODEL_NAMES)}known are {', '.join(MODEL_NAMES)}")
-    return SIZES[name[-1]]
+    size = SIZES[name[-1]]
+    return dataclasses.replace(
+        size, block=variant.block, depth=variant.block_depth or size.depth, elan_depth=variant.elan_depth
+    )

@@ -185,6 +185,7 @@ class _RunFolder:
         card = WeightsCard(
             model=self._recipe.model,
             classes=self._classes,
+            variant=self._recipe.gelan,
             class_width=trainer.inference_network.head.class_width,
             image_size=self._recipe.image_size,
             training_data=self._recipe.training_data or str(self._recipe.data),

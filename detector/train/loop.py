@@ -61,7 +61,7 @@ class Trainer:
         self.recipe = recipe
         self.device = device
         self.epoch = 0
-        model = build_model(recipe.model, classes, auxiliary=recipe.auxiliary)
+        model = build_model(recipe.model, classes, recipe.pgi, variant=recipe.gelan)
         self.model: nn.Module = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = MovingAverage(self.model, recipe.ema_decay, recipe.ema_warmup_updates)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vidan.detector.data.augment import Augmentation
+from vidan.detector.models.variant import PUBLISHED, Pgi, Variant
 from vidan.detector.models.zoo import MODEL_NAMES, size_of
 
 Positive = Annotated[int, Field(ge=1)]
@@ -26,10 +27,15 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(default="yolov9-t", description=f"Network: {', '.join(MODEL_NAMES)}.")
-    auxiliary: bool = Field(
-        default=True, description="Train with the auxiliary branch (programmable gradient information)."
+    pgi: Pgi = Field(
+        default="full",
+        description="Auxiliary branch of training: none, deep (plain deep supervision) or full (programmable gradient "
+        "information as published). Weights and inference are the same without it.",
     )
     auxiliary_weight: float = Field(default=0.25, ge=0, description="Weight of the auxiliary head in the loss.")
+    gelan: Variant = Field(
+        default=PUBLISHED, description="Stages: block csp, res, dark or conv; block_depth and elan_depth."
+    )
     data: Path = Field(description="Data set file, relative to the recipe.")
     weights: Path | None = Field(
         default=None, description="Weights to start from (.safetensors); fresh ones without it."

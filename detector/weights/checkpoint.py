@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from vidan.detector.errors import WeightsError
+from vidan.detector.models.variant import PUBLISHED, Variant
 from vidan.detector.weights.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class WeightsCard:
     Attributes:
         model: Name in the size table, ``gelan-t`` ... ``yolov9-e``.
         classes: Class names, in the order of the class scores.
+        variant: Block and depths of the GELAN stages, if they are not the published ones.
         class_width: Hidden channels of the head's class branches; None for the rule of the size table.
         image_size: Height and width in pixels for which the weights were trained.
         training_data: What they were trained on.
@@ -61,6 +63,7 @@ class WeightsCard:
 
     model: str
     classes: tuple[str, ...]
+    variant: Variant = PUBLISHED
     class_width: int | None = None
     image_size: tuple[int, int]
     training_data: str
@@ -191,7 +194,7 @@ def fresh_model(card: WeightsCard) -> Gelan:
     from vidan.detector.models.zoo import build_model
 
     with torch.random.fork_rng(devices=[]):
-        model = build_model(card.model, len(card.classes), class_width=card.class_width)
+        model = build_model(card.model, len(card.classes), class_width=card.class_width, variant=card.variant)
     assert isinstance(model, Gelan)
     return model
 

@@ -221,6 +221,6 @@ def _canonical_names(model: Gelan, graph: _Graph) -> tuple[dict[str, str], set[s
     if not graph.dual:
         return canonical_names(model), set()
     with torch.random.fork_rng(devices=[]):
-        names = canonical_names(build_model(f"yolov9-{graph.size}", graph.classes, auxiliary=True))
+        names = canonical_names(build_model(f"yolov9-{graph.size}", graph.classes, pgi="full"))
     main = {own.removeprefix("main."): name for own, name in names.items() if own.startswith("main.")}
     return main, set(names.values()) - set(main.values())

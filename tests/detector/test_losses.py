@@ -35,7 +35,7 @@ def test_loss_and_gradients_through_the_network_equal_the_reference(
     seed_weights: Callable[[nn.Module], nn.Module],
     waves: Callable[[int, int, int], Tensor],
 ) -> None:
-    model = seed_weights(build_model(name, 80, auxiliary=name.startswith("yolov9"))).train()
+    model = seed_weights(build_model(name, 80, "full" if name.startswith("yolov9") else "none")).train()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()  # the reference took running statistics

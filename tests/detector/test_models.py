@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidan.detector.models.blocks import RepConv, fuse, merge_rep_convs
+from vidan.detector.models.blocks import BLOCKS, RepConv, fuse, merge_rep_convs
 from vidan.detector.models.gelan import Gelan
 from vidan.detector.models.heads import DetectHead
 from vidan.detector.models.keymap import canonical_names
 from vidan.detector.models.pgi import PgiNetwork
+from vidan.detector.models.variant import Block, Pgi, Variant
 from vidan.detector.models.zoo import MODEL_NAMES, build_model
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -27,7 +28,7 @@ PAPER_MILLIONS = {"yolov9-s": 7.1, "yolov9-m": 20.0, "yolov9-c": 25.3, "yolov9-e
 
 @pytest.fixture(scope="module", params=MODEL_NAMES)
 def network(request: pytest.FixtureRequest, seed_weights: Callable[[nn.Module], nn.Module]) -> tuple[str, nn.Module]:
-    model = build_model(request.param, 80, auxiliary=request.param.startswith("yolov9"))
+    model = build_model(request.param, 80, "full" if request.param.startswith("yolov9") else "none")
     return request.param, seed_weights(model).eval()
 
 
@@ -97,6 +98,48 @@ def test_a_merged_rep_conv_answers_as_its_two_branches() -> None:
     block.merge()
     torch.testing.assert_close(block(x), before, rtol=1e-5, atol=1e-5)
     assert sum(p.numel() for p in block.parameters()) == 12 * 8 * 9 + 12
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["yolov9-t", "yolov9-c", "yolov9-e"])
+def test_plain_deep_supervision_is_a_second_head_on_the_backbone_and_nothing_else(
+    name: str, waves: Callable[[int, int, int], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, 2, "deep")
+    assert isinstance(model, PgiNetwork)
+    trained, inference = _parameters(model), _parameters(model.main)
+    assert trained == inference + _parameters(model.auxiliary_head)
+    model.train()
+    main, auxiliary = model(waves(64, 96, 1))
+    assert [tuple(level.shape) for level in main] == [tuple(level.shape) for level in auxiliary]
+    with pytest.raises(TypeError, match="as published"):
+        canonical_names(model)  # no published graph has it
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pgi", ["none", "deep", "full"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_works_in_every_mode_and_leaves_one_inference_network(
+    block: Block, pgi: Pgi, waves: Callable[[int, int, int], Tensor]
+) -> None:
+    torch.manual_seed(0)
+    model = build_model("gelan-t", 2, pgi, variant=Variant(block=block, block_depth=2, elan_depth=1)).eval()
+    inference = model.main if isinstance(model, PgiNetwork) else model
+    images = waves(64, 96, 1)
+    answer = model(images)
+    wanted = build_model("gelan-t", 2, variant=Variant(block=block, block_depth=2, elan_depth=1))
+    assert inference.state_dict().keys() == wanted.state_dict().keys()
+    fuse(inference)
+    np.testing.assert_allclose(inference(images).numpy(), answer.numpy(), rtol=1e-4, atol=2e-3)
+
+
+def test_blocks_differ_in_size_and_depths_add_to_it() -> None:
+    sizes = {block: _parameters(build_model("gelan-s", 80, variant=Variant(block=block))) for block in BLOCKS}
+    assert sorted(sizes, key=sizes.__getitem__) == ["res", "dark", "csp", "conv"]
+    assert sizes["csp"] == GRAPHS["gelan-s"]["parameters"]
+    for deeper in (Variant(block_depth=4), Variant(elan_depth=3)):
+        assert _parameters(build_model("gelan-s", 80, variant=deeper)) > sizes["csp"]
 
 
 def test_initial_biases_expect_small_boxes_and_rare_objects() -> None:

@@ -34,7 +34,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 def random_network(name: str, classes: int, auxiliary: bool, class_width: int | None = None) -> Gelan | PgiNetwork:
     """A network in which no two batch norms are alike."""
     torch.manual_seed(1)
-    model = build_model(name, classes, auxiliary, class_width)
+    model = build_model(name, classes, "full" if auxiliary else "none", class_width)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)  # pyright: ignore[reportOptionalMemberAccess]

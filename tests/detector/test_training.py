@@ -68,17 +68,17 @@ def trainer_for(recipe: Recipe) -> Trainer:
     return Trainer(recipe, dataset, len(classes), CPU)
 
 
-@pytest.mark.parametrize("auxiliary", [True, False])
-def test_a_network_learns_what_it_is_shown(data: Path, auxiliary: bool) -> None:
+@pytest.mark.parametrize("pgi", ["none", "deep", "full"])
+def test_a_network_learns_what_it_is_shown(data: Path, pgi: str) -> None:
     still = Augmentation(mosaic=0, scale=0, translate=0, hsv_h=0, hsv_s=0, hsv_v=0, fliplr=0)
-    recipe = recipe_for(data, auxiliary=auxiliary, epochs=30, batch=4, schedule="constant", augmentation=still)
+    recipe = recipe_for(data, pgi=pgi, epochs=30, batch=4, schedule="constant", augmentation=still)
     trainer = trainer_for(recipe)
     for _ in range(recipe.epochs):
         trainer.train_one_epoch()
     pictures = torch.stack([image for image, _ in trainer.dataset]).float() / 255
     with torch.no_grad():  # in training mode: batch norms have seen too little for their running statistics
         maps = trainer.model(pictures)
-    for i, prediction in enumerate(trainer.inference_network.head.decode(maps[0] if auxiliary else maps)):
+    for i, prediction in enumerate(trainer.inference_network.head.decode(maps if pgi == "none" else maps[0])):
         cx, cy, w, h, _ = prediction[:, prediction[4].argmax()].tolist()
         assert (cx, cy, w, h) == pytest.approx((22 + 15 * i, 22 + 6 * i, 24, 24), abs=6)
 
@@ -175,7 +175,7 @@ def test_a_recipe_that_cannot_work_is_refused(data: Path, changes: dict[str, obj
 def test_training_starts_from_weights_of_another_class_list(data: Path, tmp_path: Path) -> None:
     first = fit(recipe_for(data, epochs=1), tmp_path / "first")
     state = load_model(first)[0].state_dict()
-    recipe = recipe_for(data, auxiliary=False)
+    recipe = recipe_for(data, pgi="none")
     samples, _ = load_dataset(data, "train")
     trainer = Trainer(recipe, DetectionDataset(samples, SIZE, None, 0), 3, CPU)
     trainer.start_from(state)
