@@ -150,6 +150,18 @@ class Brush:
         cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), background, -1)
         self._letters(picture, text, left + self._pad, top + self._pad, _readable_on(background))
 
+    def width_of(self, text: str) -> int:
+        """Pixels that a line of text takes with its box."""
+        return self._box_of(text)[0]
+
+    def shortened(self, text: str, width: int) -> str:
+        """The text, or as much of its end as fits into so many pixels behind dots."""
+        for start in range(len(text)):
+            told = text if start == 0 else f"...{text[start:]}"
+            if self.width_of(told) <= width:
+                return told
+        return ""
+
     def table(self, picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> None:
         """Rows of cells in aligned columns on a darkened field in the top left corner."""
         columns = max(len(row) for row in rows)

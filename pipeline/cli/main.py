@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import database, evaluate, replay, report, run, tracks, train, weights
+from vidan.pipeline.cli import data, database, evaluate, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.masking import mask_url_password
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     tracks.add_commands(commands, common)
     evaluate.add_commands(commands, common)
     database.add_commands(commands, common)
+    data.add_commands(commands, common)
     train.add_commands(commands, common)
     weights.add_commands(commands, common)
     return parser

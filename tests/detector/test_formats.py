@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidan.detector.data.formats import load_dataset
+from vidan.detector.data import DataError, VideoFrame, load_dataset, read_images
 from vidan.detector.data.labels import read_coco, read_mot_video, read_yolo
-from vidan.detector.data.samples import DataError, VideoFrame, read_images
 
 HEIGHT, WIDTH = 50, 100
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of labels goes with the test."""
+    monkeypatch.setenv("VIDAN_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -127,6 +132,9 @@ def coco_file(folder: Path) -> Path:
             {"id": 3, "image_id": 7, "category_id": 3, "bbox": [5, 5, 0, 10], "iscrowd": 0},
         ],
     }
+    (folder / "images").mkdir(exist_ok=True)
+    for name in "ab":
+        cv2.imwrite(str(folder / "images" / f"{name}.jpg"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     path = folder / "instances.json"
     path.write_text(json.dumps(content))
     return path
@@ -143,11 +151,11 @@ def test_coco_categories_become_consecutive_ids_by_rising_category(tmp_path: Pat
 
 
 def test_coco_classes_can_be_chosen_and_ordered(tmp_path: Path) -> None:
-    (first, _), names = read_coco(coco_file(tmp_path), tmp_path, ("dog", "car"))
+    (first, _), names = read_coco(coco_file(tmp_path), tmp_path / "images", ("dog", "car"))
     assert names == ("dog", "car")
     assert first.class_id.tolist() == [0]
     with pytest.raises(DataError, match="has no category horse; it has car, dog, person"):
-        read_coco(coco_file(tmp_path), tmp_path, ("horse",))
+        read_coco(coco_file(tmp_path), tmp_path / "images", ("horse",))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +250,7 @@ def test_a_data_set_joins_parts_of_several_formats(tmp_path: Path, yolo_folder: 
         train:
           - {format: mot-video, video: video.avi, labels: gt.txt, frames: [1, 2], repeat: 2}
           - {format: yolo, images: images/train, classes_from: {animal: [2, 5]}, keep_background: 0}
-          - {format: coco, annotations: instances.json, images: ., classes_from: {animal: dog}, keep_background: 0}
+          - {format: coco, annotations: instances.json, images: images, classes_from: {animal: dog}, keep_background: 0}
         val:
           - {format: yolo, images: images/train, classes_from: {person: 9}}
         """,
