@@ -39,6 +39,7 @@ _KINDS = {
     "tracks": "tracks",
     "events.sqlite": "database",
     "evidence": "evidence",
+    "video": "video segments",
     "run.json": "manifest",
 }
 _KINDS_BY_ENDING = {".mp4": "annotated video", ".jpg": "scene", ".npz": "heatmap", ".png": "heatmap"}
