@@ -22,7 +22,7 @@ _errors = logging.getLogger("vidan.failure")
 
 
 def start_logging(log_format: LogFormat, *, verbose: bool) -> None:
-    """Sets what goes to stderr, and how.
+    """Sets what goes to stderr, and how. In JSON, which machines sift, vidan tells what goes well, too.
 
     What FFmpeg has to say comes as exceptions anyway, and PyAV is silent by itself.
 
@@ -35,6 +35,7 @@ def start_logging(log_format: LogFormat, *, verbose: bool) -> None:
         root.removeHandler(handler)
     root.addHandler(_Stderr(JsonFormatter() if log_format == "json" else TextFormatter()))
     root.setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("vidan").setLevel(logging.INFO if log_format == "json" else logging.NOTSET)
     if verbose:
         import av.logging
 

@@ -24,6 +24,7 @@ def _root_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("vidan").setLevel(logging.NOTSET)
 
 
 def test_every_line_of_a_json_log_is_an_object_with_time_level_and_message(capsys: pytest.CaptureFixture[str]) -> None:
