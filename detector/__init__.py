@@ -9,6 +9,7 @@ from vidan.detector.boxes import (
 )
 from vidan.detector.detections import Detections, Detector, ImageLike, Picture
 from vidan.detector.errors import DeviceError, WeightsError
+from vidan.detector.gpu_memory import gpu_memory
 from vidan.detector.letterbox import Letterbox
 from vidan.detector.weights.checkpoint import WeightsCard, load_model, read_card, save_weights
 from vidan.detector.weights.checksum import file_sha256
@@ -35,6 +36,7 @@ __all__ = [
     "download_record",
     "fetched_path",
     "file_sha256",
+    "gpu_memory",
     "import_weights",
     "load_detector",
     "load_model",

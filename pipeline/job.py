@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from vidan.detector import WeightsError, file_sha256
 from vidan.pipeline.build import (
-    annotator_maker,
     build_detector,
     build_heatmaps,
     build_source,
@@ -27,6 +26,7 @@ from vidan.pipeline.build import (
     rules_without_clock,
     warn_of_unseen_rules,
 )
+from vidan.pipeline.build_videos import build_videos, video_outputs
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
@@ -230,17 +230,7 @@ def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]
     if output.tracks is not None:
         partitions = folder.track_partitions if output.tracks.partitioned else None
         sinks.append(TrackStore(folder.tracks, class_names, partitions=partitions))
-    if output.video is not None:
-        sinks += [
-            AnnotatedVideoSink(
-                folder.video(stream.name),
-                stream=stream.name,
-                make_annotator=annotator_maker(config, stream.name, class_names),
-                codec=output.video.codec,
-                crf=output.video.crf,
-            )
-            for stream in config.streams
-        ]
+    sinks += build_videos(config, folder, class_names)
     if output.report:
         sinks.append(SceneSink(folder.scene))
     if output.evidence is not None:
@@ -266,7 +256,7 @@ def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
     numbers = [folder.heatmap(stream, name) for (stream, _), name in heatmap_names(config).items()]
     heatmaps = [path.with_suffix(suffix) for path in numbers for suffix in (".png", ".npz")]
     planned = {
-        **({folder.video(stream.name): output.video is not None for stream in config.streams}),
+        **dict.fromkeys(video_outputs(config, folder), True),
         folder.report: output.report,
         folder.counts: True,
         folder.occupancy: "zone" in types,

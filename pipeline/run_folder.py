@@ -14,6 +14,7 @@ from vidan.pipeline.errors import SinkError
 MANIFEST = "run.json"
 EVIDENCE = "evidence"
 TRACK_PARTITIONS = "tracks"
+SEGMENTS = "video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,11 @@ class RunFolder:
     def video(self, stream: str) -> Path:
         return self.path / f"{stream}.mp4"
 
+    @property
+    def segments(self) -> Path:
+        """Holds a folder per stream with its video in segments."""
+        return self.path / SEGMENTS
+
     def heatmap(self, stream: str, rule: str | None) -> Path:
         """The numbers of a heatmap; its picture lies beside. The rule is named where a stream has several."""
         return self.path / f"heatmap-{stream}{'' if rule is None else f'-{rule}'}.npz"
@@ -149,6 +155,9 @@ def _remove_run(path: Path) -> None:
         if name == TRACK_PARTITIONS:
             _remove_partitions(path)
             continue
+        if name == SEGMENTS:
+            _remove_segments(path / name)
+            continue
         if Path(name).name == name:
             for leftover in ("", ".partial", ".tmp", "-wal", "-shm"):  # what a killed run leaves beside
                 (path / f"{name}{leftover}").unlink(missing_ok=True)
@@ -161,6 +170,16 @@ def _remove_evidence(folder: Path) -> None:
             file.unlink()
     with suppress(OSError):
         folder.rmdir()
+
+
+def _remove_segments(folder: Path) -> None:
+    """Removes videos that are named after their beginning, and their folders if nothing else lies there."""
+    for file in folder.glob("*/*.mp4"):
+        if re.fullmatch(r"([0-9]{8}T[0-9]{6}Z|[0-9]{9,}s)(-[0-9]+)?\.mp4", file.name):
+            file.unlink()
+    for path in (*folder.glob("*"), folder):
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _remove_partitions(path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
@@ -28,6 +28,10 @@ class SourceHealth:
         end_seconds: When the last picture decoded so far ends, in stream seconds.
         problems: Sentences for people, each once: truncated file, corrupt packets, ...
         gaps: (start, end) in stream seconds where pictures are missing, in order.
+        reconnects: Connections after the first one.
+        discontinuities: Jumps of the source's clock that were repaired.
+        state: What it is doing.
+        last_error: Why the newest connection failed or broke, without passwords; it may be over.
     """
 
     expected: int | None = None
@@ -39,6 +43,10 @@ class SourceHealth:
     end_seconds: float | None = None
     problems: list[str] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
+    reconnects: int = 0
+    discontinuities: int = 0
+    state: Literal["connecting", "playing", "waiting", "ended"] = "playing"
+    last_error: str | None = None
 
 
 class Source(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.cli.console import show
+from vidan.pipeline.cli.logs import say_error
 from vidan.pipeline.coverage import spans_by_reason
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import EventKind
@@ -39,6 +39,7 @@ _KINDS = {
     "tracks": "tracks",
     "events.sqlite": "database",
     "evidence": "evidence",
+    "video": "video segments",
     "run.json": "manifest",
 }
 _KINDS_BY_ENDING = {".mp4": "annotated video", ".jpg": "scene", ".npz": "heatmap", ".png": "heatmap"}
@@ -107,10 +108,10 @@ def report_database(outcome: Outcome) -> int:
     if told is None or told["error"] is None:
         return 0
     folder = _shortest(outcome.folder.path)
-    sys.stderr.write(
-        f"vidan: {told['error']}\n"
-        f"vidan: it has only the first {told['events']} events; all are in {folder}/{outcome.folder.events.name}, "
-        f"and `vidan db load {folder} --url URL` brings them there\n"
+    say_error(
+        f"{told['error']}\n"
+        f"it has only the first {told['events']} events; all are in {folder}/{outcome.folder.events.name}, "
+        f"and `vidan db load {folder} --url URL` brings them there"
     )
     return SinkError.exit_code
 

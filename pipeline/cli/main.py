@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from vidan.pipeline.cli import data, database, evaluate, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
+from vidan.pipeline.cli.logs import FORMATS, say_error, start_logging
 from vidan.pipeline.errors import SinkError
-from vidan.pipeline.masking import mask_url_password
 
 _logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # the caller has closed it (`>&-`)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open as long as the process)
     options = _parser().parse_args(arguments)
-    _quiet_libraries(options.verbose)
+    start_logging(options.log_format, verbose=options.verbose)
     try:
         code = options.command(options)
         sys.stdout.flush()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_stdout()  # whoever read our output has seen enough, as in `vidan weights list | head`
         return 0
     except KeyboardInterrupt:
-        _say("aborted")
+        say_error("aborted")
         return EXIT_INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # files have errors of their own: it is stdout
@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--verbose", action="store_true", help="say more: what libraries log, tracebacks of errors")
+    common.add_argument(
+        "--log-format", choices=FORMATS, default="text", help="of what goes to stderr: sentences, or JSON a line"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
     replay.add_commands(commands, common)
@@ -63,24 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _quiet_libraries(verbose: bool) -> None:
-    """Sets how much goes to stderr. What FFmpeg has to say comes as exceptions anyway, and PyAV is silent by itself."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="vidan: %(levelname)s: %(message)s")
-    if verbose:
-        import av.logging
-
-        av.logging.set_level(av.logging.VERBOSE)
-    else:
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded
-
-
 def _explain(error: Exception, verbose: bool) -> int:
     """Says what went wrong, with a traceback only where it helps, and gives the exit code."""
     code = exit_code_of(error)
     if code == EXIT_INTERNAL:
         _logger.critical("internal error, please report it", exc_info=error)
         return code
-    _say(mask_url_password(str(error)))
+    say_error(str(error))
     if verbose:
         _logger.info("where it happened:", exc_info=error)
     return code
@@ -89,10 +81,6 @@ def _explain(error: Exception, verbose: bool) -> int:
 def _discard_stdout() -> None:
     """Sends what is left of the output nowhere: Python flushes it once more when it exits, and would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(message: str) -> None:
-    sys.stderr.write("".join(f"vidan: {line}\n" for line in message.splitlines()))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
+from vidan.pipeline.cli.logs import say_error
 from vidan.pipeline.cli.observe import add_options, observe
 from vidan.pipeline.cli.signals import stop_on_signals
 from vidan.pipeline.masking import mask_url_password
@@ -67,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print_outcome(outcome)
     for error in outcome.broken:
-        sys.stderr.write(f"vidan: {error}\n")
+        say_error(str(error))
     code = report_database(outcome)
     if outcome.manifest.status is RunStatus.INTERRUPTED:
         return EXIT_INTERRUPTED

@@ -31,6 +31,18 @@ class VideoOutputConfig(Model):
     trail_seconds: Seconds = 2.0
     """Seconds of its past that are drawn behind an object."""
 
+    segment_seconds: Annotated[Number, Field(ge=2)] | None = None
+    """Length of the files of a row, video/NAME/START.mp4; null: 600 for cameras, and one file for recorded footage."""
+
+    keep_hours: Annotated[Number, Field(gt=0)] | None = None
+    """Hours after which a segment is removed; null: it may grow as old as it likes."""
+
+    keep_gigabytes: Annotated[Number, Field(gt=0)] | None = None
+    """Size of all segments of the run together, 10^9 bytes; the oldest are removed beyond it; null: no limit."""
+
+    reserve_gigabytes: Annotated[Number, Field(ge=0)] = 1.0
+    """Free space, 10^9 bytes, that segments leave to the event log: beneath it the oldest go, then video pauses."""
+
 
 class TracksOutputConfig(Model):
     """Every track in every frame, from which changed rules can be counted again."""

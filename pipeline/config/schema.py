@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic.json_schema import GenerateJsonSchema
 
-from vidan.pipeline.config.model import Model, blame
+from vidan.pipeline.config.model import Model, blame, off_or_settings
 from vidan.pipeline.config.outputs import OutputConfig
 from vidan.pipeline.config.rules import RuleConfig
+from vidan.pipeline.config.service import ServiceConfig
 from vidan.pipeline.config.streams import StreamConfig
 from vidan.pipeline.config.tracking import ByteTrackConfig, DetectorConfig, TrackerConfig
 from vidan.pipeline.config.values import Label, Labels
@@ -41,6 +42,12 @@ class RunConfig(Model):
 
     output: OutputConfig = Field(default_factory=OutputConfig, validate_default=True)
     """What is written, and where."""
+
+    service: Annotated[
+        ServiceConfig | None,
+        BeforeValidator(off_or_settings, json_schema_input_type=bool | ServiceConfig | None),
+    ] = None
+    """Where the run can be watched while it goes on, or false for nowhere."""
 
     @field_validator("class_groups")
     @classmethod

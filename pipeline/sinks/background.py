@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -13,8 +14,9 @@ Item = TypeVar("Item")
 class Background(Generic[Item]):
     """Hands items to a function that works through them on a thread of its own.
 
-    A full queue makes `put` wait. The first failure is raised once, by the next `put` or by `close`; after it items are
-    dropped, so that a run may go on without this output and nobody waits forever at a full queue.
+    A full queue makes `put` wait and `offer` refuse. The first failure is raised once, by the next of them or by
+    `close`; after it items are dropped, so that a run may go on without this output and nobody waits forever at a full
+    queue.
 
     Args:
         work: Is given the items as they come, until the end.
@@ -44,6 +46,19 @@ class Background(Generic[Item]):
         self._tell_failure()
         if self._failure is None:
             self._queue.put(item)
+
+    def offer(self, item: Item) -> bool:
+        """Queues an item if there is room for it now, and says whether there was.
+
+        Raises:
+            Exception: Once, what an earlier item failed with.
+        """
+        self._tell_failure()
+        if self._failure is None:
+            with suppress(queue.Full):
+                self._queue.put_nowait(item)
+                return True
+        return False
 
     def close(self) -> None:
         """Waits until everything is done; a second call does nothing.
