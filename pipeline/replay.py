@@ -34,7 +34,8 @@ from vidan.pipeline.manifest import SEMANTICS_VERSION, Manifest, RunStatus, Stre
 from vidan.pipeline.masking import MASK
 from vidan.pipeline.past_run import PastRun
 from vidan.pipeline.run_folder import RunFolder
-from vidan.pipeline.sinks.tracks import StoredFrame, StoredTracks, hash_tracks, read_tracks
+from vidan.pipeline.sinks.track_rows import StoredFrame
+from vidan.pipeline.sinks.tracks import StoredTracks, hash_tracks, read_tracks
 from vidan.pipeline.stages import Rule, Sink
 from vidan.pipeline.telemetry import StageTimes
 

@@ -19,7 +19,8 @@ from vidan.pipeline.errors import PipelineError, SinkError
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.manifest import SEMANTICS_VERSION
 from vidan.pipeline.sinks import tracks as store
-from vidan.pipeline.sinks.tracks import StoredFrame, TrackStore, read_tracks
+from vidan.pipeline.sinks.track_rows import StoredFrame
+from vidan.pipeline.sinks.tracks import TrackStore, read_tracks
 from vidan.trackers import Tracks
 
 CLASS_NAMES = ("person", "Fahrrad", "自転車")
