@@ -18,6 +18,7 @@ from vidan.pipeline.config.streams import ImagesSourceConfig, StreamConfig, Vide
 from vidan.pipeline.config.tracking import BotSortConfig, ByteTrackConfig, DetectorConfig, OcSortConfig, SortConfig
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
+from vidan.pipeline.engine.numbering import Numbering
 from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame, Stamp
@@ -29,7 +30,7 @@ from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.sources.video import VideoSource
 from vidan.pipeline.speed_labels import SpeedShape
 from vidan.pipeline.stills import StillPainter
-from vidan.pipeline.telemetry import StageTimes
+from vidan.pipeline.telemetry import StageTimes, StreamTelemetry, Telemetry
 from vidan.trackers import (
     BotSortTracker,
     ByteTracker,
@@ -101,22 +102,36 @@ def build_watch(stream: StreamConfig) -> PictureWatch | None:
 
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:
     """A function that gives the lane of a stream for the first frame of it: its size turns fractions into pixels."""
+    telemetry = Telemetry(times)
 
     def make_lane(frame: Frame) -> Lane:
-        builder = RuleBuilder(config, class_names, frame.stamp.stream, frame.width, frame.height)
-        stitcher = _build_stitcher(config, class_names)
-        return Lane(
-            tracker=_build_tracker(config, class_names),
-            camera=None if config.tracker.camera_motion == "none" else CameraMotion(config.tracker.camera_motion),
-            smoother=FixedLagSmoother(config.tracker.smooth_seconds),
-            rules=builder.build(),
-            second_look=None
-            if stitcher is None
-            else SecondLook(stitcher, FixedLagSmoother(config.tracker.smooth_seconds), builder.build()),
-            times=times,
-        )
+        stream = frame.stamp.stream
+        builder = RuleBuilder(config, class_names, stream, frame.width, frame.height)
+        return build_lane(config, class_names, builder, Numbering(), telemetry.stream(stream))
 
     return make_lane
+
+
+def build_lane(
+    config: RunConfig,
+    class_names: Sequence[str],
+    builder: RuleBuilder,
+    numbering: Numbering,
+    telemetry: StreamTelemetry,
+) -> Lane:
+    """The lane of the stream of a builder."""
+    stitcher = _build_stitcher(config, class_names)
+    return Lane(
+        tracker=_build_tracker(config, class_names),
+        camera=None if config.tracker.camera_motion == "none" else CameraMotion(config.tracker.camera_motion),
+        smoother=FixedLagSmoother(config.tracker.smooth_seconds),
+        rules=builder.build(),
+        second_look=None
+        if stitcher is None
+        else SecondLook(stitcher, FixedLagSmoother(config.tracker.smooth_seconds), builder.build()),
+        numbering=numbering,
+        telemetry=telemetry,
+    )
 
 
 def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) -> Callable[[int, int], Annotator]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import TypeAlias, assert_never
@@ -69,6 +69,7 @@ class RuleBuilder:
     def __init__(self, config: RunConfig, class_names: Sequence[str], stream: str, width: int, height: int) -> None:
         self._config = config
         self._class_names = class_names
+        self._stream = stream
         self._width = width
         self._height = height
         self._calibration = _stream_of(config, stream).calibration
@@ -76,11 +77,40 @@ class RuleBuilder:
         self.watching = {name: self._rules[name] for name in rules_of(config, stream)}
         """The rules of this stream with their shapes in pixels, those of speed with their calibration."""
 
+    def with_config(self, config: RunConfig) -> RuleBuilder:
+        """The builder of the same stream's rules in another config."""
+        return RuleBuilder(config, self._class_names, self._stream, self._width, self._height)
+
     def build(self) -> list[Rule]:
         """All of them in the order of the config, fresh; a heatmap is no rule but a sink."""
+        return self.rebuild({}, self)
+
+    def rebuild(self, there: Mapping[str, Rule], builder: RuleBuilder) -> list[Rule]:
+        """The same, with those among them that are there already and would not be built otherwise now.
+
+        Args:
+            there: By name.
+            builder: Of those.
+        """
         lookout = cache(Lookout)  # one per anchor
         rules = {name: rule for name, rule in self.watching.items() if not isinstance(rule, HeatmapConfig)}
-        return [self._build(name, rule, lookout) for name, rule in rules.items()]
+        return [
+            there[name]
+            if name in there and builder._nature_of(name) == self._nature_of(name)
+            else self._build(name, rule, lookout)
+            for name, rule in rules.items()
+        ]
+
+    def _nature_of(self, name: str) -> tuple[object, ...]:
+        """Everything that a rule of `watching` depends on."""
+        rule = self.watching[name]
+        others: Sequence[str] = ()
+        match rule:
+            case FlowConfig():
+                others = rule.places
+            case QueueConfig() if rule.line is not None:
+                others = (rule.line,)
+        return rule, class_ids_of(rule, self._config, self._class_names), *(self._rules[other] for other in others)
 
     def area_of(self, rule: RuleConfig) -> LineString | Polygon | MultiPolygon | None:
         """Where a rule of `watching` looks; None for one that has no place."""

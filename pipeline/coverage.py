@@ -1,7 +1,8 @@
 """What of a stream's time was seen, and why the rest was not: missing is not zero.
 
 Pictures can lack (`missing`), come without telling anything (`frozen`, `dark`), come faster than this machine works
-(`dropped`), or lie behind the moment at which the run ended (`unread`). All of it is time in which nobody looked.
+(`dropped`), lie behind the moment at which the run ended (`unread`), or between two sessions of it (`stopped`). All of
+it is time in which nobody looked.
 Coverage only accounts: tracks and rules go on as if nothing had happened.
 """
 
@@ -11,10 +12,12 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 BUSY_SECONDS = 1.0  # frames dropped in a row for longer than this are a gap; shorter is only a lower frame rate
 BURST_SECONDS = 10.0  # of one entry in the list of dropped frames, so that a day of them stays a short list
+MOST_ENTRIES = 5000  # of one list of a stream; where a run of months has more, the older ones become coarser
 
 
 class GapReason(StrEnum):
@@ -23,6 +26,7 @@ class GapReason(StrEnum):
     DARK = "dark"
     DROPPED = "dropped"
     UNREAD = "unread"
+    STOPPED = "stopped"
 
     @property
     def words(self) -> str:
@@ -38,6 +42,8 @@ class GapReason(StrEnum):
                 return "more pictures than this machine could analyse"
             case GapReason.UNREAD:
                 return "nothing read, for the run had ended"
+            case GapReason.STOPPED:
+                return "nothing read, for the run had been stopped"
 
 
 class Gap(NamedTuple):
@@ -109,11 +115,20 @@ class DropLedger:
         start = passed[0]
         if until - start > BUSY_SECONDS:
             self.gaps.append(Gap(start, until, GapReason.DROPPED))
+            compact(self.gaps)
         last = self.drops[-1] if self.drops else None
         if last is not None and start - last.end <= BUSY_SECONDS and until - last.start <= BURST_SECONDS:
             self.drops[-1] = Drops(last.start, until, last.frames + len(passed))
         else:
             self.drops.append(Drops(start, until, len(passed)))
+            if len(self.drops) > MOST_ENTRIES:
+                self._coarsen()
+
+    def _coarsen(self) -> None:
+        """Makes one entry of every two in the older half."""
+        old = self.drops[: MOST_ENTRIES // 2]
+        pairs = zip(old[::2], old[1::2], strict=True)
+        self.drops[: len(old)] = [Drops(one.start, two.end, one.frames + two.frames) for one, two in pairs]
 
 
 def spans_by_reason(gaps: Iterable[Gap]) -> dict[GapReason, list[tuple[float, float]]]:
@@ -122,6 +137,26 @@ def spans_by_reason(gaps: Iterable[Gap]) -> dict[GapReason, list[tuple[float, fl
     for gap in sorted(gaps, key=lambda gap: gap.reason):
         found.setdefault(gap.reason, []).append(gap[:2])
     return {reason: merge(spans) for reason, spans in found.items()}
+
+
+def compact(gaps: list[Gap], most: int = MOST_ENTRIES) -> None:
+    """Keeps a list of gaps, in order, from growing for ever: where there are more than so many, those in the older half
+    that lie nearest to each other become one. A little is then said to be unseen that was seen.
+    """
+    if len(gaps) <= most:
+        return
+    old = gaps[: most // 2]
+    waits = [
+        later.start - earlier.end if later.reason is earlier.reason else math.inf for earlier, later in pairwise(old)
+    ]
+    nearest = set(sorted(range(len(waits)), key=waits.__getitem__)[: most // 4])
+    joined = old[:1]
+    for i, gap in enumerate(old[1:]):
+        if i in nearest and math.isfinite(waits[i]):
+            joined[-1] = Gap(joined[-1].start, max(joined[-1].end, gap.end), gap.reason)
+        else:
+            joined.append(gap)
+    gaps[: len(old)] = joined
 
 
 def merge(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -41,12 +41,16 @@ class Frame:
         height: Pixels, after rotation.
         width: Pixels, after rotation.
         to_rgb: Gives the whole picture as (height, width, 3) uint8 RGB.
+
+    Attributes:
+        arrived: When it had been decoded, on the monotonic clock; 0 where nobody has noted it.
     """
 
     def __init__(self, stamp: Stamp, height: int, width: int, to_rgb: Callable[[], NDArray[np.uint8]]) -> None:
         self.stamp = stamp
         self.height = height
         self.width = width
+        self.arrived = 0.0
         self._to_rgb = to_rgb
 
     @classmethod
@@ -61,7 +65,11 @@ class Frame:
 
     def unconverted(self) -> Frame:
         """The same frame for whoever keeps it a while: without the RGB picture that was converted for others."""
-        return Frame(self.stamp, self.height, self.width, self._to_rgb)
+        return self.restamped(self.stamp)
+
+    def restamped(self, stamp: Stamp) -> Frame:
+        """The same picture under another stamp."""
+        return Frame(stamp, self.height, self.width, self._to_rgb)
 
     def resized(self, height: int, width: int) -> NDArray[np.uint8]:
         """The whole picture as (height, width, 3) uint8 RGB, bilinear.

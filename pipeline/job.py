@@ -21,7 +21,6 @@ from vidan.pipeline.build import (
     evidence_painters,
     find_weights,
     heatmap_names,
-    lane_maker,
     late_seconds,
     rules_without_clock,
     warn_of_unseen_rules,
@@ -30,8 +29,10 @@ from vidan.pipeline.build_videos import build_videos, video_outputs
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
+from vidan.pipeline.control import Control
 from vidan.pipeline.delivered import delivering, require_driver
-from vidan.pipeline.engine.run import Engine, Stream
+from vidan.pipeline.engine.run import Engine
+from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
 from vidan.pipeline.masking import mask_url_password
@@ -40,6 +41,7 @@ from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
 from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
 from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
+from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.evidence import EvidenceSink
 from vidan.pipeline.sinks.files import JsonlSink, read_events
@@ -48,7 +50,7 @@ from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.stages import Sink
-from vidan.pipeline.telemetry import StageTimes
+from vidan.pipeline.telemetry import StageTimes, Telemetry
 
 MakeObserver: TypeAlias = Callable[[Sequence[StreamRecord]], Sink]
 
@@ -106,18 +108,21 @@ def run_job(
     with delivering(config.output.database, manifest, folder) as database, accounted(manifest, folder):
         hashing = _hash_inputs(streams, manifest.inputs)
         sinks = [*_open_sinks(config, folder, detector.class_names), *database]
-        times = StageTimes()
+        telemetry = Telemetry()
+        numberings = {stream.name: stream.numbering for stream in streams}
+        rules = RuleBook(loaded, detector.class_names, telemetry, numberings, lambda: read_config(loaded.path))
         engine = Engine(
             streams,
             detector,
-            lane_maker(config, detector.class_names, times),
+            rules.lane,
             sinks + [observe(manifest.streams) for observe in observers],
             batch=config.detector.batch,
-            times=times,
-            stopped=stopped,
+            telemetry=telemetry,
+            control=Control(stopped),
+            rules=rules,
         )
         engine.run()
-        manifest.stage_seconds = _stage_seconds(times, sinks)
+        manifest.stage_seconds = _stage_seconds(telemetry.times, sinks)
         broken = [stream.error for stream in streams if stream.error is not None]
         if stopped():
             manifest.finish(RunStatus.INTERRUPTED)

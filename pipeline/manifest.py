@@ -18,7 +18,8 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from vidan.detector import file_sha256
-from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, merge, overlap
+from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, compact, merge, overlap
+from vidan.pipeline.earlier import Earlier
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.stages import SourceHealth
@@ -26,6 +27,8 @@ from vidan.pipeline.stages import SourceHealth
 SEMANTICS_VERSION = "1"  # of the counting rules: it grows when the same tracks would give other events
 
 TRIFLE_SECONDS = 0.5  # headers round: so much less than promised is no gap
+SILENCE_SECONDS = 3.0  # for so long a camera may say nothing before that is a gap: the slowest have a picture a second
+MOST_PROBLEMS = 100  # of one stream, in run.json; the oldest and the newest are kept
 
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "openvino", "torch", "torchvision", "lap", "shapely", "pyarrow")
 
@@ -53,6 +56,8 @@ class StreamRecord:
         idle: Where pictures came and showed nothing (frozen, dark); known when the stream has ended.
         drops: When frames were delivered but not analysed (only live streams drop).
         second_look: What stitching did and how it changed the counts; None where tracks were not stitched.
+        earlier: What was said by the sources that were read before the one whose `health` this is.
+        now_seconds: Stream time of a camera by the clock on the wall, which goes on when its pictures do not.
     """
 
     name: str
@@ -66,6 +71,49 @@ class StreamRecord:
     idle: tuple[Gap, ...] = ()
     drops: DropLedger = field(default_factory=DropLedger)
     second_look: Mapping[str, Any] | None = None
+    earlier: Earlier = field(default_factory=Earlier)
+    now_seconds: float | None = None
+
+    def go_on(self, health: SourceHealth) -> None:
+        """Another source of the stream is read from now on."""
+        self.earlier.add(self.health)
+        self.health = health
+
+    def begin_again(self, offset_seconds: float, reason: GapReason) -> None:
+        """The source that is read now begins at this stream time: there was nothing to see since the last frame."""
+        self.earlier.offset_seconds = offset_seconds
+        if offset_seconds > self.seconds:
+            self.earlier.gaps.append(Gap(self.seconds, offset_seconds, reason))
+
+    def complain(self, problem: str) -> None:
+        """Adds a sentence for people."""
+        self.health.problems.append(problem)
+
+    def stay_small(self) -> None:
+        """Keeps what a run of months has to say from growing for ever."""
+        problems, gaps = self.health.problems, self.health.gaps
+        if len(problems) > MOST_PROBLEMS:
+            del problems[MOST_PROBLEMS // 2 : -MOST_PROBLEMS // 4]
+        if len(gaps) > MOST_PROBLEMS:
+            count = len(gaps) - 1  # the source may go on with the last one, and adds others
+            self.earlier.gaps += self.earlier.shifted(gaps[:count])
+            del gaps[:count]
+            compact(self.earlier.gaps)
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences for people, each once."""
+        told = dict.fromkeys((*self.earlier.problems, *tuple(self.health.problems)))
+        return [*told][: MOST_PROBLEMS // 2] + [*told][MOST_PROBLEMS // 2 :][-MOST_PROBLEMS // 2 :]
+
+    @property
+    def seconds_expected(self) -> float | None:
+        """Stream time that the container promises, or that has passed on the wall without a picture."""
+        if self.health.duration_seconds is not None:
+            return self.health.duration_seconds + self.earlier.offset_seconds
+        if self.now_seconds is not None and self.now_seconds - self.seconds > SILENCE_SECONDS:
+            return self.now_seconds
+        return None
 
     @property
     def dropped(self) -> int:
@@ -75,11 +123,11 @@ class StreamRecord:
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """All time of the stream that was not seen, in order; gaps of different reasons may overlap."""
-        gaps = [Gap(start, end, GapReason.MISSING) for start, end in self.health.gaps]
-        gaps += [*self.drops.gaps, *self.idle]
-        promised = self.health.duration_seconds or 0.0
+        gaps = [*self.earlier.gaps, *self.earlier.shifted(self.health.gaps), *self.drops.gaps, *self.idle]
+        promised = self.seconds_expected or 0.0
         if promised - self.seconds > TRIFLE_SECONDS:
-            gaps.append(Gap(self.seconds, promised, GapReason.UNREAD))
+            is_live = self.health.duration_seconds is None
+            gaps.append(Gap(self.seconds, promised, GapReason.MISSING if is_live else GapReason.UNREAD))
         return tuple(sorted(gaps))
 
     @property
@@ -89,7 +137,7 @@ class StreamRecord:
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values; expected is null where the container promises no number."""
-        health = self.health
+        health, earlier = self.health, self.earlier
         return {
             "name": self.name,
             "source": self.source,
@@ -97,21 +145,23 @@ class StreamRecord:
             "width": self.width,
             "start_utc": None if self.start_utc is None else format_utc(self.start_utc),
             "seconds": round(self.seconds, 6),
-            "seconds_expected": health.duration_seconds,
+            "seconds_expected": self.seconds_expected,
             "seconds_observed": round(self.seconds_observed, 6),
             "frames": {
                 "expected": health.expected,
-                "decoded": health.decoded,
-                "delivered": health.delivered,
+                "decoded": earlier.decoded + health.decoded,
+                "delivered": earlier.delivered + health.delivered,
                 "analysed": self.analysed,
                 "dropped": self.dropped,
-                "corrupt": health.corrupt,
-                "repaired_pts": health.repaired_pts,
+                "corrupt": earlier.corrupt + health.corrupt,
+                "repaired_pts": earlier.repaired_pts + health.repaired_pts,
             },
+            "reconnects": earlier.reconnects + health.reconnects,
+            "discontinuities": earlier.discontinuities + health.discontinuities,
             "gaps": [gap.to_record() for gap in self.gaps],
             "drops": [[round(start, 6), round(end, 6), frames] for start, end, frames in self.drops.drops],
             "second_look": self.second_look,
-            "problems": list(health.problems),
+            "problems": self.problems,
         }
 
     @classmethod
@@ -128,8 +178,11 @@ class StreamRecord:
             duration_seconds=record["seconds_expected"],
             end_seconds=record["seconds"],
             problems=list(record["problems"]),
-            gaps=[gap[:2] for gap in gaps if gap.reason is GapReason.MISSING],
+            reconnects=record.get("reconnects", 0),
+            discontinuities=record.get("discontinuities", 0),
         )
+        missing = (GapReason.MISSING, GapReason.STOPPED)
+        known = [gap for gap in gaps if gap.reason in missing and gap.start < record["seconds"]]
         return cls(
             **{key: record[key] for key in ("name", "source", "seconds", "height", "width")},
             health=health,
@@ -139,6 +192,55 @@ class StreamRecord:
             drops=DropLedger(
                 (Drops(*drops) for drops in record["drops"]), (gap for gap in gaps if gap.reason is GapReason.DROPPED)
             ),
+            earlier=Earlier(gaps=known),
+        )
+
+
+@dataclass(slots=True)
+class Session:
+    """One process's part of a run, which may be resumed by another.
+
+    Attributes:
+        config_sha256: Of the config text that it began with.
+        vidan: Its version.
+        started: When it began.
+        ended: When it ended; for one that was killed, when it last wrote down that it was alive.
+        status: How it ended.
+        reloads: When rules were read again, and the hash of the config text that they were read from.
+    """
+
+    config_sha256: str | None
+    vidan: str = field(default_factory=lambda: vidan_version())
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+    status: RunStatus = RunStatus.RUNNING
+    reloads: list[tuple[datetime, str | None]] = field(default_factory=list)
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "started": format_utc(self.started),
+            "ended": None if self.ended is None else format_utc(self.ended),
+            "status": self.status.value,
+            "vidan": self.vidan,
+            "config_sha256": self.config_sha256,
+            "reloads": [{"at": format_utc(at), "config_sha256": sha256} for at, sha256 in self.reloads],
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What `to_record` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is none.
+        """
+        return cls(
+            record["config_sha256"],
+            record["vidan"],
+            datetime.fromisoformat(record["started"]),
+            record["ended"] and datetime.fromisoformat(record["ended"]),
+            RunStatus(record["status"]),
+            [(datetime.fromisoformat(reload["at"]), reload["config_sha256"]) for reload in record["reloads"]],
         )
 
 
@@ -162,6 +264,8 @@ class Manifest:
         database: Where events went besides the log, how many, and what went wrong with it.
         started: When the run began.
         ended: When it ended, None while it runs.
+        sessions: The processes that the run had, oldest first; the last one is this one.
+        written: When this was last written: where a run was killed, it was alive then.
     """
 
     config: Mapping[str, Any]
@@ -179,10 +283,17 @@ class Manifest:
     database: Mapping[str, Any] | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
+    sessions: list[Session] = field(default_factory=list)
+    written: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        if not self.sessions:
+            self.sessions.append(Session(self.config_sha256, started=self.started))
 
     def finish(self, status: RunStatus, error: str | None = None) -> None:
         """Sets how the run ended, and when: now."""
         self.status, self.error, self.ended = status, error, datetime.now(UTC)
+        self.sessions[-1].status, self.sessions[-1].ended = status, self.ended
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values in the order of run.json."""
@@ -193,6 +304,8 @@ class Manifest:
             "error": self.error,
             "started": format_utc(self.started),
             "ended": None if self.ended is None else format_utc(self.ended),
+            "written": format_utc(self.written),
+            "sessions": [session.to_record() for session in self.sessions],
             "vidan": vidan_version(),
             "semantics": SEMANTICS_VERSION,
             "replayed_from": self.replayed_from,
@@ -241,6 +354,7 @@ class Manifest:
             raise cannot_write("the manifest", path, error) from error
 
     def _to_bytes(self, indent: int | None = 2) -> bytes:
+        self.written = datetime.now(UTC)
         return json.dumps(self.to_record(), ensure_ascii=False, indent=indent).encode() + b"\n"
 
 

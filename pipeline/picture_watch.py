@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.pipeline.coverage import Gap, GapReason
+from vidan.pipeline.coverage import Gap, GapReason, compact
 
 SAMPLE_COLUMNS = 160  # about
 SAME_MEAN, SAME_MOST = 0.2, 16.0  # levels of 255 by which a repeated picture differs on average, and anywhere
@@ -63,11 +63,16 @@ class PictureWatch:
         self._note_dark(pts_seconds, is_dark)
         self._note_repeated(pts_seconds, is_repeated)
 
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps that are over, in order."""
+        return tuple(sorted(self._gaps))
+
     def finish(self, end_seconds: float) -> tuple[Gap, ...]:
         """All gaps of a stream that ended at this time, in order."""
         self._note_dark(end_seconds, False)
         self._note_repeated(end_seconds, False)
-        return tuple(sorted(self._gaps))
+        return self.gaps
 
     def _is_dark(self, luma: NDArray[np.uint8], level: float) -> bool:
         if self._dark_since is not None:
@@ -108,6 +113,7 @@ class PictureWatch:
         if last is not None and last.reason is reason and start - last.end <= HOLD_SECONDS:
             start = self._gaps.pop().start
         self._gaps.append(Gap(start, end, reason))
+        compact(self._gaps)
 
 
 def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

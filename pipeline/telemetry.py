@@ -263,14 +263,17 @@ class StreamTelemetry:
 class Telemetry:
     """One run's numbers.
 
+    Args:
+        times: Where busy seconds are added up; None: anew.
+
     Attributes:
         times: Busy seconds per stage.
         batches, batch_frames, reloads, reload_error, stalled: See `Snapshot`; written by the engine.
         destinations: By name, what tells how it is doing; filled before the run starts, by those who deliver.
     """
 
-    def __init__(self) -> None:
-        self.times = StageTimes()
+    def __init__(self, times: StageTimes | None = None) -> None:
+        self.times = times or StageTimes()
         self.batches = 0
         self.batch_frames = 0
         self.reloads = 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import replace
 
 from vidan.detector import Detections
-from vidan.pipeline.engine.judge import count
+from vidan.pipeline.engine.judge import count, judge
+from vidan.pipeline.engine.numbering import Numbering, later_id, shifted
 from vidan.pipeline.engine.second_look import SecondLook
+from vidan.pipeline.events import Event
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import Rule
-from vidan.pipeline.telemetry import StageTimes
+from vidan.pipeline.telemetry import StreamTelemetry
 from vidan.trackers import CameraMotion, FixedLagSmoother, Pace, Released, Stitched, Tracker, Tracks
 
 
@@ -24,7 +29,8 @@ class Lane:
         second_look: Fresh, of this stream, if tracks are stitched before they are smoothed.
         rules: Asked in this order.
         camera: Fresh, of this stream, if it may move; the tracker then knows of every movement.
-        times: Is told how long tracking and rules took; nothing depends on it.
+        numbering: Of the stream, where this lane follows another one.
+        telemetry: Is told how long tracking and rules took; nothing depends on it.
     """
 
     def __init__(
@@ -35,7 +41,8 @@ class Lane:
         rules: Sequence[Rule],
         second_look: SecondLook | None = None,
         camera: CameraMotion | None = None,
-        times: StageTimes | None = None,
+        numbering: Numbering | None = None,
+        telemetry: StreamTelemetry | None = None,
     ) -> None:
         self._tracker = tracker
         self._smoother = smoother
@@ -43,25 +50,59 @@ class Lane:
         self.second_look = second_look
         self.pace = Pace()
         self._camera = camera
-        self._times = times or StageTimes()
+        self._numbering = numbering or Numbering()
+        self._first_id = self._numbering.last_track
+        self._renumbers = bool(self._first_id or self._numbering.told)
+        self._generations: Counter[str] = Counter()  # of rules that took the place of one of the same name
+        self._present: set[int] = set()  # tracks that the rules have seen and that have not ended
+        self._counted: CountedFrame | None = None
+        self._telemetry = telemetry or StreamTelemetry("")
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        return tuple(self._rules)
 
     def step(self, frame: Frame, detections: Detections) -> FrameResult:
         """What is known after this frame; its events are about the earlier frames in `counted`."""
         stamp = frame.stamp
-        with self._times.busy("track"):
+        with self._telemetry.busy("track"):
             motion = self._camera and self._camera.estimate(frame, detections.xyxy)
-            tracks = self._tracker.update(detections, stamp.pts_seconds, motion)
+            tracks = shifted(self._tracker.update(detections, stamp.pts_seconds, motion), self._first_id)
+            self._numbering.note_tracks(tracks)
             self.pace.note(tracks)
             released = self._release(stamp, tracks)
         return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 
     def finish(self, last: FrameResult) -> FrameResult:
         """The result of the stream's last step, completed by what only the end of the stream decides."""
-        with self._times.busy("track"):
-            ended = self._tracker.finish()
+        with self._telemetry.busy("track"):
+            ended = tuple(track_id + self._first_id for track_id in self._tracker.finish())
             stitched, ended = ([], ended) if self.second_look is None else self.second_look.finish(ended)
             released = [*self._smoothed(stitched), *self._smoother.finish(ended)]
         return self._count(released, last)
+
+    def change_rules(self, rules: Sequence[Rule]) -> list[Event]:
+        """Goes on with these rules, at the same tracks. Rules that are among them already keep what they know.
+
+        To those that go, all tracks end at the last frame that was counted; those that come begin with that frame.
+
+        Returns:
+            What those that go say at their end and those that come at their beginning.
+        """
+        before, self._rules = self._rules, rules
+        if self._counted is None:
+            return []
+        kept = {id(rule) for rule in rules}
+        # Rules share what they see. Those that go are asked as copies, so that no track ends for those that stay.
+        going = [copy for copy, rule in zip(deepcopy(before), before, strict=True) if id(rule) not in kept]
+        coming = [rule for rule in rules if rule not in before]
+        last = self._counted
+        end = replace(last, tracks=Tracks.empty(ended=tuple(sorted(self._present))), dismissed=Tracks.empty())
+        events = self._named(judge(going, [end])[0])
+        self._renumbers = True
+        self._generations.update({rule.name: 1 for rule in coming})
+        begin = replace(last, tracks=replace(last.tracks, ended=()), dismissed=Tracks.empty())
+        return events + self._named(judge(coming, [begin])[0])
 
     def _release(self, stamp: Stamp, tracks: Tracks) -> list[Released[Stamp]]:
         if self.second_look is None:
@@ -76,8 +117,37 @@ class Lane:
         ]
 
     def _count(self, released: Sequence[Released[Stamp]], result: FrameResult) -> FrameResult:
-        with self._times.busy("rules"):
-            counted = count(self._rules, [CountedFrame.of(frame) for frame in released], result)
+        with self._telemetry.busy("rules"):
+            frames = [CountedFrame.of(frame) for frame in released]
+            counted = count(self._rules, frames, FrameResult(result.frame, result.detections, result.tracks, (), ()))
+            self._remember(frames)
+            told = replace(
+                counted,
+                counted=(*result.counted, *counted.counted),
+                events=(*result.events, *self._named(counted.events)),
+                near_misses=(*result.near_misses, *self._named(counted.near_misses)),
+            )
         if self.second_look is not None:
-            self.second_look.note(counted.events[len(result.events) :])
-        return counted
+            self.second_look.note(told.events[len(result.events) :])
+        return told
+
+    def _remember(self, frames: Sequence[CountedFrame]) -> None:
+        for frame in frames:
+            self._present.update(frame.tracks.track_id.tolist())
+            self._present.difference_update(frame.tracks.ended)
+            self._counted = frame
+
+    def _named(self, events: Iterable[Event]) -> list[Event]:
+        """The events with ids that none has had before."""
+        told = list(events)
+        if not self._renumbers:
+            for event in told:
+                if event.track_id is None:
+                    self._numbering.note(event)
+            return told
+        return [
+            event
+            if event.track_id is None or event.rule not in self._generations
+            else replace(event, id=later_id(event.id, self._generations[event.rule]))
+            for event in self._numbering.renumbered(told)
+        ]

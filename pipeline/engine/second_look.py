@@ -44,6 +44,10 @@ class SecondLook:
         """Takes in what the lane's rules said to the stitched tracks."""
         self._after.update(_kinds(events))
 
+    def change_rules(self, rules: Sequence[Rule]) -> None:
+        """Asks these rules from now on, fresh ones, about the tracks as they were."""
+        self._rules = rules
+
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values: what was joined and filled, and how many events there were before and after."""
         kinds = sorted(self._before.keys() | self._after.keys())

@@ -17,8 +17,10 @@ from vidan.pipeline.build import build_detector, describe_rules, lane_maker
 from vidan.pipeline.build_rules import rules_of, zone_area
 from vidan.pipeline.config.rules import LineConfig, ZoneConfig
 from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.control import Control
 from vidan.pipeline.drawing import LineShape, ZoneShape
-from vidan.pipeline.engine.run import Engine, Stream
+from vidan.pipeline.engine.run import Engine
+from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.job import open_streams
@@ -83,7 +85,7 @@ def observe_config(
         lane_maker(config, detector.class_names, StageTimes()),
         [collector, *(observe(streams) for observe in observers)],
         batch=config.detector.batch,
-        stopped=stopped,
+        control=Control(stopped),
     ).run()
     broken = [str(stream.error) for stream in streams if stream.error is not None]
     if broken:

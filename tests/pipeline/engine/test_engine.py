@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from vidan.pipeline.control import Control
 from vidan.pipeline.engine.lane import Lane
-from vidan.pipeline.engine.run import Engine, Stream
+from vidan.pipeline.engine.run import Engine
+from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.manifest import StreamRecord
@@ -114,7 +116,7 @@ def test_a_bug_in_the_detector_is_raised_and_everything_is_closed(fake_source, d
 def test_a_stop_finishes_what_is_in_flight_and_leaves_the_rest(fake_source, detector, list_sink) -> None:
     sink = list_sink()
     streams = _streams([fake_source("a", 100_000)])
-    Engine(streams, detector, _lane, [sink], batch=4, stopped=lambda: len(sink.results) >= 10).run()
+    Engine(streams, detector, _lane, [sink], batch=4, control=Control(lambda: len(sink.results) >= 10)).run()
     count = len(sink.results)
     assert 10 <= count < 100
     assert sink.seen == [("a", index) for index in range(count)]
