@@ -61,7 +61,11 @@ class Frame:
 
     def unconverted(self) -> Frame:
         """The same frame for whoever keeps it a while: without the RGB picture that was converted for others."""
-        return Frame(self.stamp, self.height, self.width, self._to_rgb)
+        return self.restamped(self.stamp)
+
+    def restamped(self, stamp: Stamp) -> Frame:
+        """The same picture under another stamp."""
+        return Frame(stamp, self.height, self.width, self._to_rgb)
 
     def resized(self, height: int, width: int) -> NDArray[np.uint8]:
         """The whole picture as (height, width, 3) uint8 RGB, bilinear.
