@@ -14,7 +14,16 @@ from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
 from vidan.pipeline.config.rules import FlowConfig, HeatmapConfig, LineConfig, QueueConfig, SpeedConfig, ZoneConfig
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.config.streams import ImagesSourceConfig, StreamConfig, VideoSourceConfig
+from vidan.pipeline.config.streams import (
+    DeviceSourceConfig,
+    HttpSourceConfig,
+    ImagesSourceConfig,
+    RtspSourceConfig,
+    SourceConfig,
+    StreamConfig,
+    UdpSourceConfig,
+    VideoSourceConfig,
+)
 from vidan.pipeline.config.tracking import BotSortConfig, ByteTrackConfig, DetectorConfig, OcSortConfig, SortConfig
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
@@ -22,11 +31,16 @@ from vidan.pipeline.engine.numbering import Numbering
 from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame, Stamp
+from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.heatmap import HeatmapSink
+from vidan.pipeline.sources import addresses
+from vidan.pipeline.sources.backoff import Backoff
+from vidan.pipeline.sources.camera import CameraSource
 from vidan.pipeline.sources.images import ImageFolderSource
+from vidan.pipeline.sources.paced import PacedSource
 from vidan.pipeline.sources.video import VideoSource
 from vidan.pipeline.speed_labels import SpeedShape
 from vidan.pipeline.stills import StillPainter
@@ -79,17 +93,56 @@ def build_detector(config: DetectorConfig) -> YoloDetector:
     return detector
 
 
-def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource:
-    """The opened source of a stream.
+def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource | PacedSource | CameraSource:
+    """The source of a stream; files are opened, cameras when their first frame is asked for.
 
     Raises:
         SourceError: If it cannot be opened.
     """
     match stream.source:
-        case VideoSourceConfig(path=paths, start_time=start_time, stride=stride, max_fps=max_fps):
-            return VideoSource(stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
+        case VideoSourceConfig(path=paths, start_time=start_time, stride=stride, max_fps=max_fps) as video:
+            open_video = partial(VideoSource, stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
+            return PacedSource(open_video, loop=video.loop) if video.live else open_video()
         case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
             return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
+        case camera:
+            return CameraSource(
+                stream.name,
+                _address_of(camera),
+                connect_timeout=camera.connect_timeout,
+                read_timeout=camera.read_timeout,
+                backoff=Backoff(
+                    camera.reconnect.first_delay, camera.reconnect.max_delay, attempts=camera.reconnect.attempts
+                ),
+                accelerate=camera.decode == "cuda",
+                stride=camera.stride,
+                max_fps=camera.max_fps,
+            )
+
+
+def describe_source(source: SourceConfig) -> str:
+    """What is read, for people, without passwords."""
+    match source:
+        case VideoSourceConfig(path=paths):
+            return ", ".join(mask_url_password(path) for path in paths)
+        case ImagesSourceConfig(path=path):
+            return mask_url_password(path)
+        case camera:
+            return str(_address_of(camera))
+
+
+def _address_of(
+    source: RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig,
+) -> addresses.Address:
+    match source:
+        case RtspSourceConfig(url=url, transport=transport, ca_file=ca_file, verify_tls=verify):
+            return addresses.rtsp(url, transport=transport, ca_file=ca_file, verify=verify)
+        case HttpSourceConfig(url=url, ca_file=ca_file, verify_tls=verify):
+            return addresses.http(url, ca_file=ca_file, verify=verify)
+        case UdpSourceConfig(url=url):
+            return addresses.udp(url)
+        case DeviceSourceConfig(path=path, size=size, fps=fps):
+            return addresses.device(path, size=size, fps=fps)
 
 
 def build_watch(stream: StreamConfig) -> PictureWatch | None:

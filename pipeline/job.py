@@ -18,6 +18,7 @@ from vidan.pipeline.build import (
     build_source,
     build_watch,
     describe_rules,
+    describe_source,
     evidence_painters,
     find_weights,
     heatmap_names,
@@ -35,7 +36,6 @@ from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
-from vidan.pipeline.masking import mask_url_password
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
@@ -173,11 +173,11 @@ def open_streams(config: RunConfig) -> list[Stream]:
         except SourceError as error:
             problems.append(f"stream {wanted.name}: {error}")
         else:
-            if source.start_time is None:
+            if source.start_time is None and not source.live:
                 problems += [f"stream {wanted.name}: {problem}" for problem in rules_without_clock(config, wanted.name)]
-            source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
-            named = wanted.source.path if isinstance(wanted.source.path, str) else ", ".join(wanted.source.path)
-            record = StreamRecord(wanted.name, mask_url_password(named), source.health)
+            if source.width is not None and source.height is not None:
+                source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
+            record = StreamRecord(wanted.name, describe_source(wanted.source), source.health)
             streams.append(Stream(source, record, build_watch(wanted)))
     if problems:
         for stream in streams:
@@ -211,7 +211,7 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
         if isinstance(stream.source, ImageFolderSource):
             inputs[stream.record.source] = partial(hash_files, stream.source.files)
         else:
-            files = stream.source.describe()["files"]
+            files = stream.source.describe().get("files", [])  # none of a camera
             inputs |= {file["path"]: partial(file_sha256, Path(file["path"])) for file in files}
 
     def fill_in() -> None:

@@ -35,10 +35,13 @@ A run is described by one YAML file. `vidan check FILE` names everything that is
 def markdown_reference() -> str:
     """The page: an introduction, then a table of keys for each mapping of the language."""
     schema = json_schema()
-    return "\n".join([_INTRODUCTION, *_sections("", schema, schema["$defs"])])
+    return "\n".join([_INTRODUCTION, *_sections("", schema, schema["$defs"], set())])
 
 
-def _sections(path: str, model: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+def _sections(
+    path: str, model: dict[str, Any], definitions: dict[str, Any], told: set[tuple[str, str]]
+) -> Iterator[str]:
+    """A mapping and all within it; what is the same in several types of a thing is told once, with the first."""
     kind = model["properties"].get("type", {}).get("const")
     yield f"## {f'`{path}`' if path else 'Top level'}{f' of type `{kind}`' if kind else ''}\n"
     yield f"{model['description']}\n"
@@ -50,7 +53,9 @@ def _sections(path: str, model: dict[str, Any], definitions: dict[str, Any]) -> 
     yield ""
     for key, node in properties:
         for inner_path, name in _models(f"{path}.{key}".lstrip("."), node):
-            yield from _sections(inner_path, definitions[name], definitions)
+            if (inner_path, name) not in told:
+                told.add((inner_path, name))
+                yield from _sections(inner_path, definitions[name], definitions, told)
 
 
 def _models(path: str, node: dict[str, Any]) -> Iterator[tuple[str, str]]:

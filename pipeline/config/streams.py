@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from vidan.pipeline.config.cameras import (
+    DeviceSourceConfig,
+    HttpSourceConfig,
+    RtspSourceConfig,
+    ThinnedConfig,
+    UdpSourceConfig,
+)
 from vidan.pipeline.config.ground import CalibrationConfig
-from vidan.pipeline.config.model import Model, off_or_settings
+from vidan.pipeline.config.model import Model, blame, off_or_settings
 from vidan.pipeline.config.values import (
     FilePath,
     FilePaths,
     Number,
     PositiveSeconds,
     StreamName,
+    Switch,
     UniqueLabels,
     UtcTime,
-    Whole,
 )
 
 
-class _RecordedConfig(Model):
+class _RecordedConfig(ThinnedConfig):
     """What all recorded sources have in common."""
 
     start_time: UtcTime | None = None
     """When the first picture was taken, ISO 8601 with Z or an offset; null: as the file says, if it does."""
-
-    stride: Annotated[Whole, Field(ge=1)] = 1
-    """Every `stride`-th picture is analysed; 1: all."""
-
-    max_fps: Annotated[Number, Field(gt=0)] | None = None
-    """Pictures per second that are analysed, at most; null: all."""
 
 
 class VideoSourceConfig(_RecordedConfig):
@@ -41,6 +42,20 @@ class VideoSourceConfig(_RecordedConfig):
 
     path: FilePaths
     """A file, a pattern such as `*.mp4`, or a list of them, played one after another as one stream."""
+
+    live: Switch = False
+    """Play it like a camera, at the pace of its times and now: what is not analysed in time is dropped."""
+
+    loop: Switch = False
+    """Begin again at its end, for ever; with `live` alone."""
+
+    @model_validator(mode="after")
+    def _check_live(self) -> Self:
+        if self.loop and not self.live:
+            raise blame("loop", message="needs `live: true`; a recording that never ends is never counted")
+        if self.live and self.start_time is not None:
+            raise blame("start_time", message="is now, for `live: true`")
+        return self
 
 
 class ImagesSourceConfig(_RecordedConfig):
@@ -56,7 +71,10 @@ class ImagesSourceConfig(_RecordedConfig):
     """Pictures per second at which they were taken."""
 
 
-SourceConfig: TypeAlias = Annotated[VideoSourceConfig | ImagesSourceConfig, Field(discriminator="type")]
+SourceConfig: TypeAlias = Annotated[
+    VideoSourceConfig | ImagesSourceConfig | RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig,
+    Field(discriminator="type"),
+]
 
 
 def _source_of_path(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple, cast
 
 import av
@@ -13,6 +14,8 @@ from av.buffer import Buffer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+from vidan.pipeline.frame import Frame, Stamp
 
 
 class Orientation(NamedTuple):
@@ -76,6 +79,43 @@ class RgbConverter:
             converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
         image = np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # rows of odd widths are padded
         return fit(orientation.apply(image), self.height, self.width)
+
+
+class FrameMaker:
+    """Makes the frames of one source from decoded pictures, all of the size of the first.
+
+    Args:
+        problems: Is told of pictures of another size, once per size.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self._problems = problems
+        self._converter: RgbConverter | None = None
+        self._odd_sizes: set[tuple[int, int]] = set()
+
+    @property
+    def height(self) -> int | None:
+        """Pixels of all frames, upright; None before the first."""
+        return self._converter and self._converter.height
+
+    @property
+    def width(self) -> int | None:
+        """Pixels of all frames, upright; None before the first."""
+        return self._converter and self._converter.width
+
+    def make(self, stamp: Stamp, frame: av.VideoFrame, orientation: Orientation) -> Frame:
+        """The frame of a picture, which is converted when somebody looks at it."""
+        size = height, width = orientation.upright_size(frame.height, frame.width)
+        if self._converter is None:
+            self._converter = RgbConverter(height, width)
+        expected = self._converter.height, self._converter.width
+        if size != expected and size not in self._odd_sizes:
+            self._odd_sizes.add(size)
+            self._problems.append(
+                f"pictures change from {expected[1]}×{expected[0]} to {width}×{height} at {stamp.pts_seconds:.1f} s; "
+                "they are scaled to the first size"
+            )
+        return Frame(stamp, *expected, partial(self._converter.to_rgb, frame, orientation))
 
 
 def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import av
-
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.frame import Frame, Stamp
 from vidan.pipeline.sources.clock import StreamClock
-from vidan.pipeline.sources.conversion import Orientation, RgbConverter
+from vidan.pipeline.sources.conversion import FrameMaker, Orientation
 from vidan.pipeline.sources.paths import expand
 from vidan.pipeline.sources.recording import Recording
 from vidan.pipeline.sources.thinning import Thinning
@@ -65,8 +62,7 @@ class VideoSource:
         self._health.expected = None if None in frames else sum(filter(None, frames))
         self._health.duration_seconds = None if None in seconds else sum(filter(None, seconds))
         self._health.gaps = self._clock.gaps
-        self._converter: RgbConverter | None = None
-        self._odd_sizes: set[tuple[int, int]] = set()
+        self._maker = FrameMaker(self._health.problems)
         self._recording: Recording | None = None
         self._closed = False
 
@@ -154,25 +150,12 @@ class VideoSource:
                 first_damage = seconds
             orientation = orientation or Orientation.of(frame)
             if self._thinning.keeps(stamp.index, seconds):
-                yield self._frame(stamp, frame, orientation)
+                yield self._maker.make(stamp, frame, orientation)
         self._health.corrupt = corrupt_before + recording.corrupt
         if self._health.expected is not None:
             self._health.expected -= recording.discarded
         if not self._closed:
             self._report(recording, first_damage)
-
-    def _frame(self, stamp: Stamp, frame: av.VideoFrame, orientation: Orientation) -> Frame:
-        size = height, width = orientation.upright_size(frame.height, frame.width)
-        if self._converter is None:
-            self._converter = RgbConverter(height, width)
-        expected = self._converter.height, self._converter.width
-        if size != expected and size not in self._odd_sizes:
-            self._odd_sizes.add(size)
-            self._health.problems.append(
-                f"pictures change from {expected[1]}×{expected[0]} to {width}×{height} at {stamp.pts_seconds:.1f} s; "
-                "they are scaled to the first size"
-            )
-        return Frame(stamp, *expected, partial(self._converter.to_rgb, frame, orientation))
 
     def _report(self, recording: Recording, first_damage: float | None) -> None:
         """Says what was wrong with a file that has been read to its end; a missing tail becomes a gap."""

@@ -21,6 +21,10 @@ AREA = "  area: {type: zone, polygon: [[0, 0], [1, 0], [1, 1]]}\n"
 CLASSES = ("person", "car", "truck")
 
 
+def source(text: str) -> str:
+    return f"streams: [{{name: a, source: {{{text}}}}}]\n"
+
+
 def video(settings: str) -> str:
     """A config whose source in line 1 has these settings."""
     return f"streams: [{{name: a, source: {{type: video, path: x, {settings}}}}}]\n"
@@ -79,7 +83,18 @@ def complaints(folder: Path, text: str) -> list[str]:
         ("streams:\n  - {name: a/b, source: a.mp4}\n", "2: streams[0].name: names files, so it may hold only"),
         (GOOD + "  - {name: Gate, source: b.mp4}\n", "3: streams[1].name: is the name of the stream in line 2 already"),
         ("streams: [{name: a, source: {path: a.mp4}}]\n", "1: streams[0].source.type: is missing; it should be"),
-        ("streams: [{name: a, source: {type: vidio, path: x}}]\n", "1: streams[0].source.type: should be video or"),
+        (source("type: vidio, path: x"), "1: streams[0].source.type: should be video, images, rtsp, http"),
+        (source("type: rtsp, url: http://cam/1"), "source.url: should be an address such as rtsp://USER:PASSWORD@"),
+        (source("type: rtsp, url: 'rtsp://:554/1'"), "source.url: should be an address such as rtsp://"),
+        (source("type: rtsp, url: 'rtsp://u:p/w@cam/1'"), "in a password write @ as %40"),
+        (source("type: rtsp, url: 'rtsp://cam', transport: tls"), "transport: should be tcp or udp, got 'tls'"),
+        (source("type: rtsp, url: 'rtsp://cam', read_timeout: 0"), "read_timeout: should be above 0, got 0"),
+        (source("type: rtsp, url: 'rtsp://cam', reconnect: {attempts: 0}"), "reconnect.attempts: should be at least 1"),
+        (source("type: http, url: 'file:///etc/passwd'"), "source.url: should be an address such as https://"),
+        (source("type: udp, url: 'udp://cam'"), "source.url: should be udp://ADDRESS:PORT"),
+        (source("type: device, path: video0"), "source.path: should be the whole path of a device"),
+        (video("loop: true"), "source.loop: needs `live: true`"),
+        (video("live: true, start_time: 2026-05-01T08:00:00Z"), "source.start_time: is now, for `live: true`"),
         ("streams: [{name: a, source: ''}]\n", "1: streams[0].source: should not be empty"),
         ("streams: [{name: a, source: 5}]\n", "1: streams[0].source: should be a mapping of keys to values, got 5"),
         ("streams:\n- name: a\n  source: {type: video, path: x,\n    stide: 2}\n", "4: streams[0].source.stide: is"),

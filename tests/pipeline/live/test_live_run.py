@@ -1,0 +1,111 @@
+"""Whole runs over cameras that are absent, and over recordings that are played like cameras."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from vidan.pipeline.frame import FrameResult
+from vidan.pipeline.job import Outcome, open_streams, read_config, run_job
+from vidan.pipeline.manifest import StreamRecord
+
+DETECTOR = "detector: {weights: demo, image_size: 96, device: cpu}\noutput: {folder: runs, video: false}\n"
+
+
+class Run:
+    """A run in a thread, until it is stopped."""
+
+    def __init__(self, config: Path) -> None:
+        self.streams: Sequence[StreamRecord] = ()
+        self._is_stopped = False
+        self._outcome: Outcome | Exception | None = None
+        self._thread = threading.Thread(target=self._work, args=(config,))
+        self._thread.start()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Waits for something about `streams`, which are there once the detector is loaded."""
+        deadline = time.monotonic() + 40.0
+        while not (self.streams and condition()):
+            assert time.monotonic() < deadline, self.streams
+            assert self._outcome is None, self._outcome
+            time.sleep(0.02)
+
+    def stop(self) -> Outcome:
+        self._is_stopped = True
+        self._thread.join(20.0)
+        assert isinstance(self._outcome, Outcome), self._outcome
+        return self._outcome
+
+    def write(self, result: FrameResult) -> None:
+        """A run tells its sinks of every frame; this one only wants the accounts of the streams."""
+
+    def close(self) -> None:
+        pass
+
+    def _observe(self, streams: Sequence[StreamRecord]) -> Run:
+        self.streams = streams
+        return self
+
+    def _work(self, config: Path) -> None:
+        try:
+            self._outcome = run_job(read_config(config), observers=[self._observe], stopped=lambda: self._is_stopped)
+        except Exception as error:
+            self._outcome = error
+
+
+@pytest.mark.needs_rtsp
+def test_an_absent_camera_stops_no_run_and_the_others_do_not_notice(rtsp_camera, tmp_path: Path) -> None:
+    here, absent = rtsp_camera("--fps", "5"), rtsp_camera("--user", "ann", "--password", "s3cret")
+    absent.kill()
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        DETECTOR
+        + "rules: {gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}}\n"
+        + "streams:\n"
+        + f"  - {{name: here, source: {{type: rtsp, url: '{here.url}'}}}}\n"
+        + f"  - {{name: away, source: {{type: rtsp, url: 'rtsp://ann:s3cret@127.0.0.1:{absent.port}/cam', "
+        + "reconnect: {first_delay: 0.2, max_delay: 0.4}}}\n"
+    )
+    run = Run(config)
+    run.wait_for(lambda: run.streams[0].analysed > 10)
+    assert run.streams[1].health.state in ("connecting", "waiting")
+    absent.start()
+    run.wait_for(lambda: run.streams[1].analysed > 10)
+    outcome = run.stop()
+
+    text = outcome.folder.manifest.read_text()
+    assert "s3cret" not in text
+    first, second = json.loads(text)["streams"]
+    assert first["gaps"] == []
+    assert (second["width"], second["height"]) == (320, 240)
+    assert first["start_utc"] < second["start_utc"]
+    assert any("refuses connections" in problem for problem in second["problems"])
+
+
+def test_a_recording_can_be_played_like_a_camera(video_factory, tmp_path: Path) -> None:
+    video_factory(numbers=range(10), fps=10)
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        DETECTOR + "streams: [{name: a, source: {type: video, path: clip.mp4, live: true, loop: true}}]\n"
+    )
+    run = Run(config)
+    run.wait_for(lambda: run.streams[0].analysed > 15)
+    record = json.loads(run.stop().folder.manifest.read_text())
+    (stream,) = record["streams"]
+    assert stream["frames"]["expected"] is None
+    assert stream["start_utc"] is not None
+    assert stream["seconds"] == pytest.approx(stream["frames"]["decoded"] / 10, abs=0.2)
+
+
+def test_streams_of_cameras_are_opened_without_asking_them(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("streams: [{name: a, source: {type: rtsp, url: 'rtsp://u:pw@no.invalid/1'}}]\n")
+    (stream,) = open_streams(read_config(config).config)
+    assert stream.record.source == "rtsp://u:***@no.invalid/1"
+    assert stream.source.live
+    stream.source.close()
