@@ -67,8 +67,12 @@ def find_weights(config: DetectorConfig) -> tuple[Path, WeightsCard]:
     return path, read_card(path)
 
 
-def build_detector(config: DetectorConfig) -> YoloDetector:
+def build_detector(config: DetectorConfig, *, threads: int | None = None) -> YoloDetector:
     """The detector, loaded and warm.
+
+    Args:
+        config: What it should be.
+        threads: For a network on the CPU; None for all cores.
 
     Raises:
         ConfigError: If the machine lacks the runtime, device or precision that is asked for.
@@ -86,6 +90,7 @@ def build_detector(config: DetectorConfig) -> YoloDetector:
             nms_iou=config.nms_iou,
             max_detections=config.max_detections,
             classes=config.classes,
+            threads=threads,
         )
         detector.warm_up()
     except ValueError as error:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from vidan.detector import WeightsError, file_sha256
+from vidan.detector import Detector, WeightsError, file_sha256
 from vidan.pipeline.build import (
     build_detector,
     build_heatmaps,
@@ -72,12 +72,34 @@ class Outcome:
     broken: list[SourceError]
 
 
+class DescribedDetector(Detector, Protocol):
+    """A detector that can say what it is."""
+
+    def describe(self) -> Mapping[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run is given, instead of opening it as its config says.
+
+    Attributes:
+        streams: One per stream of the config, opened.
+        detector: Detects in all of them.
+        inputs: Hashes of what they read.
+    """
+
+    streams: Sequence[Stream]
+    detector: DescribedDetector
+    inputs: Mapping[str, str]
+
+
 def run_job(
     loaded: Loaded[RunConfig],
     *,
     overwrite: bool = False,
     observers: Sequence[MakeObserver] = (),
     stopped: Callable[[], bool] = lambda: False,
+    prepared: Prepared | None = None,
 ) -> Outcome:
     """Runs a config from the first frame to the report.
 
@@ -86,6 +108,7 @@ def run_job(
         overwrite: Replace an earlier run in the same folder, instead of going to a new folder beside it.
         observers: Each gives one more sink, from the accounts of the streams.
         stopped: Says whether a stop was asked for; everything up to then is saved.
+        prepared: Streams and detector that are there already; None: as the config says.
 
     Raises:
         SourceError: If a source cannot be opened; nothing has been written then.
@@ -94,19 +117,20 @@ def run_job(
         SinkError: If an output cannot be written; the others are completed.
     """
     config = loaded.config
-    streams = open_streams(config)
+    streams = open_streams(config) if prepared is None else prepared.streams
     require_driver(config.output.database)
-    detector = build_detector(config.detector)
+    detector = build_detector(config.detector) if prepared is None else prepared.detector
     folder = RunFolder.create(Path(config.output.folder), overwrite=overwrite)
     manifest = Manifest(
         config=loaded.effective,
         config_sha256=loaded.sha256,
         detector=detector.describe(),
+        inputs={} if prepared is None else dict(prepared.inputs),
         streams=[stream.record for stream in streams],
         outputs=planned_outputs(config, folder) + _scenes(config, folder),
     )
     with delivering(config.output.database, manifest, folder) as database, accounted(manifest, folder):
-        hashing = _hash_inputs(streams, manifest.inputs)
+        hashing = None if prepared else _hash_inputs(streams, manifest.inputs)
         sinks = [*_open_sinks(config, folder, detector.class_names), *database]
         telemetry = Telemetry()
         numberings = {stream.name: stream.numbering for stream in streams}
@@ -127,7 +151,8 @@ def run_job(
         if stopped():
             manifest.finish(RunStatus.INTERRUPTED)
         else:
-            hashing.join()
+            if hashing is not None:
+                hashing.join()
             manifest.finish(
                 RunStatus.FAILED if broken else RunStatus.COMPLETE, "; ".join(str(error) for error in broken) or None
             )

@@ -17,6 +17,7 @@ be.
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +34,13 @@ DARK_MARGIN = 4.0  # levels by which a dark picture must brighten until it is no
 HOLD_SECONDS = 1.0  # the dark must last as long, and so must an interruption that is to part two gaps
 
 
+class Look(NamedTuple):
+    """What one picture looks like to a watch that knows those before it."""
+
+    is_dark: bool
+    is_repeated: bool
+
+
 class PictureWatch:
     """Looks at the pictures of one stream, in order.
 
@@ -47,6 +55,7 @@ class PictureWatch:
         self._known: deque[NDArray[np.uint8]] = deque(maxlen=REMEMBERED)  # the latest match in front
         self._repeating_since: float | None = None
         self._dark_since: float | None = None
+        self._was_dark = False
         self._gaps: list[Gap] = []
 
     def look(self, pts_seconds: float, image: NDArray[np.uint8]) -> None:
@@ -56,12 +65,20 @@ class PictureWatch:
             pts_seconds: Its time; only grows.
             image: (H, W, 3) uint8 RGB.
         """
+        self.note(pts_seconds, self.judge(image))
+
+    def judge(self, image: NDArray[np.uint8]) -> Look:
+        """What the next picture, (H, W, 3) uint8 RGB, looks like after those before it."""
         step = max(1, round(image.shape[1] / SAMPLE_COLUMNS))
         luma = image[::step, ::step, 1].copy()
-        is_dark = self._dark_level is not None and self._is_dark(luma, self._dark_level)
-        is_repeated = not is_dark and self._frozen_seconds is not None and self._is_repeated(luma)
-        self._note_dark(pts_seconds, is_dark)
-        self._note_repeated(pts_seconds, is_repeated)
+        self._was_dark = self._dark_level is not None and self._is_dark(luma, self._dark_level)
+        is_repeated = not self._was_dark and self._frozen_seconds is not None and self._is_repeated(luma)
+        return Look(self._was_dark, is_repeated)
+
+    def note(self, pts_seconds: float, look: Look) -> None:
+        """Takes in what a picture of this time looked like; times only grow."""
+        self._note_dark(pts_seconds, look.is_dark)
+        self._note_repeated(pts_seconds, look.is_repeated)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -75,7 +92,7 @@ class PictureWatch:
         return self.gaps
 
     def _is_dark(self, luma: NDArray[np.uint8], level: float) -> bool:
-        if self._dark_since is not None:
+        if self._was_dark:
             level += DARK_MARGIN
         rows, columns = (max(1, size // BLOCK) for size in luma.shape)
         whole = luma[: rows * BLOCK, : columns * BLOCK]  # whole blocks are averaged ten times as fast as parts

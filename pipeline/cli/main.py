@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import data, database, evaluate, replay, report, run, tracks, train, weights
+from vidan.pipeline.cli import batch, data, database, evaluate, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.cli.logs import FORMATS, say_error, start_logging
 from vidan.pipeline.errors import SinkError
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_commands(commands, common)
+    batch.add_commands(commands, common)
     replay.add_commands(commands, common)
     report.add_commands(commands, common)
     tracks.add_commands(commands, common)

@@ -103,6 +103,36 @@ class Recording:
         if held is not None:
             yield held
 
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets as they lie in the file, not decoded, up to the first that cannot be read."""
+        while not self._closed:
+            try:
+                packet = next(self._packets, None)
+            except FFmpegError as error:
+                self.read_error = str(error.strerror)
+                return
+            if packet is None or packet.size == 0:  # the last one only flushes a decoder
+                return
+            yield packet
+
+    def seek(self, pts: int) -> None:
+        """Goes on at the key frame at or before a presentation time in ticks; what was counted so far stays.
+
+        Raises:
+            SourceError: If the file cannot be read from there.
+        """
+        try:
+            self._container.seek(pts, stream=self._stream, backward=True)
+        except (FFmpegError, OSError) as error:
+            raise SourceError(f"{self.path} cannot be read from its middle: {error.strerror}") from error
+        self._codec.flush_buffers()
+        self._packets = self._container.demux(self._stream)
+
+    @property
+    def begin_pts(self) -> int:
+        """Where the header has the file begin, in ticks."""
+        return self._stream.start_time or 0
+
     @property
     def expected_frames(self) -> int | None:
         """Number of pictures in the header, or by playing time and rate, or None."""

@@ -12,6 +12,7 @@ from vidan.pipeline.errors import SourceError
 from vidan.pipeline.frame import Frame, Stamp
 from vidan.pipeline.sources.clock import StreamClock
 from vidan.pipeline.sources.conversion import FrameMaker, Orientation
+from vidan.pipeline.sources.damage import note_damage
 from vidan.pipeline.sources.paths import expand
 from vidan.pipeline.sources.recording import Recording
 from vidan.pipeline.sources.thinning import Thinning
@@ -155,28 +156,4 @@ class VideoSource:
         if self._health.expected is not None:
             self._health.expected -= recording.discarded
         if not self._closed:
-            self._report(recording, first_damage)
-
-    def _report(self, recording: Recording, first_damage: float | None) -> None:
-        """Says what was wrong with a file that has been read to its end; a missing tail becomes a gap."""
-        name, problems = recording.path.name, self._health.problems
-        if recording.read_error is not None:
-            problems.append(f"{name}: reading stopped early: {recording.read_error}")
-        if recording.corrupt:
-            where = "at its end" if first_damage is None else f"the first before {first_damage:.2f} s"
-            smeared = (
-                f"; the {recording.smeared} pictures from there to the next key frame may be smeared, "
-                "counts there are unsure"
-            )
-            problems.append(
-                f"{name} is damaged: packets or pictures that were skipped: {recording.corrupt}, {where}"
-                + (smeared if recording.smeared else "")
-            )
-        if lacks := recording.missing_seconds:
-            promised = f"{recording.promised_seconds:.1f} s that its header promises"
-            problems.append(f"{name} is truncated: the last {lacks:.1f} s of the {promised} are missing")
-            if self._health.decoded:
-                self._clock.skip(lacks)
-        elif missing := recording.missing_frames:
-            promised = f"{recording.promised_frames} pictures that its header promises"
-            problems.append(f"{name} has holes: of the {promised}, {missing} are missing")
+            note_damage(recording, first_damage, self._health, self._clock)

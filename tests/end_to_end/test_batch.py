@@ -1,0 +1,290 @@
+"""Recordings of cameras become counts: the same as of one run, however they are cut, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import UTC
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vidan.detector import Detections, ImageLike
+from vidan.pipeline.batch.batch import failures_of, run_batch
+from vidan.pipeline.batch.plan import FileStatus, Plan, Settings, make_plan
+from vidan.pipeline.batch.results import Results
+from vidan.pipeline.batch.workers import Job, Share, do
+from vidan.pipeline.frame import Frame
+from vidan.pipeline.job import read_config, run_job
+
+MakeConfig = Callable[..., Path]
+MakeClip = Callable[[int], Path]
+Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
+
+RULES = """
+rules:
+  gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}
+  yard: {type: zone, polygon: [[0.3, 0.1], [0.9, 0.1], [0.9, 0.9], [0.3, 0.9]]}
+output: {folder: runs, interval_seconds: 2, evidence: false, video: false}
+"""
+
+
+class RedAndBlue:
+    """A detector that finds the two shapes of the drawn clip by their colours."""
+
+    class_names = ("person",)
+
+    def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
+        return [self._find(image.resized(image.height, image.width)) for image in images if isinstance(image, Frame)]
+
+    def describe(self) -> dict[str, object]:
+        return {"model": "red and blue", "classes": ["person"], "kept_classes": None}
+
+    @staticmethod
+    def _find(image: np.ndarray) -> Detections:
+        boxes = []
+        for channel in (0, 2):
+            others = np.delete(image.astype(np.int16), channel, axis=2).max(axis=2)
+            rows, columns = np.nonzero(image[:, :, channel] > others + 60)
+            if len(rows) > 20:
+                boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        count = len(boxes)
+        return Detections(
+            np.array(boxes, np.float32).reshape(count, 4), np.full(count, 0.9, np.float32), np.zeros(count, np.int64)
+        )
+
+
+@pytest.fixture(autouse=True)
+def _quick_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, detection by colours instead of a network, which would take most of the time."""
+    monkeypatch.setattr("vidan.pipeline.batch.detecting.build_detector", lambda config, threads: RedAndBlue())
+    monkeypatch.setattr("vidan.pipeline.batch.detecting._loaded", None)
+    monkeypatch.setattr("vidan.pipeline.job.build_detector", lambda config: RedAndBlue())
+
+
+class Here:
+    """Workers that do every job at once, in this process."""
+
+    count = 1
+
+    def __init__(self) -> None:
+        self.frames: Sequence[int] = (0,)
+        self.jobs: list[Job] = []
+        self._frames = 0
+
+    def submit(self, job: Job) -> Future[bool]:
+        self.jobs.append(job)
+        future: Future[bool] = Future()
+        try:
+            future.set_result(do(job, self._report, lambda: False))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        """There is nobody to stop."""
+
+    def close(self) -> None:
+        """There is nobody to end."""
+
+    def _report(self, frames: int) -> None:
+        self._frames += frames
+        self.frames = (self._frames,)
+
+
+def _batch(config: Path, output: Path, *footage: Path, **settings: object) -> tuple[Plan, Here]:
+    """Plans and runs a batch in this process."""
+    options = {"part_seconds": 1.0} | settings
+    plan = make_plan(read_config(config), Settings(tuple(map(str, footage)), output, **options))  # type: ignore[arg-type]
+    output.mkdir(parents=True, exist_ok=True)
+    workers = Here()
+    results = Results(plan, Share(1, 1))
+    with results.accounted(lambda: False):
+        run_batch(plan, workers, threads=None)
+    return plan, workers
+
+
+def _cut(clip: Path, folder: Path, *names_and_ends: tuple[str, int | None]) -> list[Path]:
+    """Copies a clip into several, each up to a number of packets; they begin with key frames, for all are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    with av.open(str(clip)) as source:
+        stream = source.streams.video[0]
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        begin = 0
+        for name, end in names_and_ends:
+            path = folder / name
+            with av.open(str(path), "w") as target:
+                out = target.add_stream_from_template(stream)
+                for packet in packets[begin:end]:
+                    copy = av.Packet(bytes(packet))
+                    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                    copy.duration, copy.is_keyframe, copy.stream = packet.duration, packet.is_keyframe, out
+                    base = packets[begin].pts or 0
+                    copy.pts, copy.dts = (packet.pts or 0) - base, (packet.dts or 0) - (packets[begin].dts or 0)
+                    target.mux(copy)
+            begin = end or 0
+            paths.append(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory, clip: MakeClip) -> Path:
+    """100 pictures with a key frame every ten."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    with av.open(str(clip(100))) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"preset": "fast", "g": "10", "bf": "2", "crf": "20"})
+        stream.height, stream.width = source.streams.video[0].height, source.streams.video[0].width
+        for frame in source.decode(video=0):
+            picture = frame.reformat(format="yuv420p")
+            picture.pict_type = 0
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return path
+
+
+def _log(folder: Path, camera: str = "a") -> bytes:
+    return (folder / "cameras" / camera / "events.jsonl").read_bytes()
+
+
+def test_a_recording_that_is_detected_in_parts_gives_the_log_of_one_run_to_the_byte(
+    config: MakeConfig, long_clip: Path, tmp_path: Path
+) -> None:
+    path = config(long_clip, text=RULES)
+    run = run_job(read_config(path))
+    plan, workers = _batch(path, tmp_path / "out")
+    assert len(workers.jobs) == 3 + 1  # cut at the key frames after a second: 30, 60; and the counting
+    assert plan.files[0].status is FileStatus.DETECTED
+    assert _log(tmp_path / "out") == run.folder.events.read_bytes()
+    assert run.folder.events.stat().st_size > 0
+    for name in ("near_misses.jsonl", "counts.csv", "occupancy.csv"):
+        assert (tmp_path / "out/cameras/a" / name).read_bytes() == (run.folder.path / name).read_bytes()
+
+
+def test_files_that_follow_each_other_are_one_stream_whose_tracks_go_on_over_the_cuts(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    files = [clip(60), clip(40)]
+    listed = tmp_path / "listed"
+    listed.mkdir()
+    names = ["a_20260501_080000.mp4", "a_20260501_080002.mp4"]  # the second begins 0.4 s early: within --join
+    for file, name in zip(files, names, strict=True):
+        shutil.copy(file, listed / name)
+    path = config(listed / "*.mp4", text=RULES)
+    run = run_job(read_config(path))
+    plan, _ = _batch(path, tmp_path / "out")
+    assert _log(tmp_path / "out") == run.folder.events.read_bytes()
+    timed, _ = _batch(path, tmp_path / "timed", listed, names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
+    assert not timed.cameras[0].timeline.gaps
+    assert not timed.cameras[0].timeline.overlaps
+    assert [json.loads(line)["id"] for line in _log(tmp_path / "timed").splitlines()] == [
+        json.loads(line)["id"] for line in run.folder.events.read_bytes().splitlines()
+    ]
+    assert not failures_of(plan)
+
+
+def test_a_gap_between_recordings_is_time_that_nobody_saw(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    for name in ("a_20260501_080000.mp4", "a_20260501_080100.mp4"):
+        shutil.copy(clip(40 if name.endswith("00.mp4") and "0801" in name else 50), tmp_path / name)
+    path = config(clip(50), text=RULES)
+    _batch(path, tmp_path / "out", tmp_path / "a_*.mp4", names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
+    stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
+    assert stream["gaps"] == [{"start": 2.0, "end": 60.0, "reason": "missing"}]
+    assert stream["seconds"] == pytest.approx(61.6)
+    assert stream["start_utc"] == "2026-05-01T08:00:00.000Z"
+    times = [json.loads(line)["utc"] for line in _log(tmp_path / "out").splitlines()]
+    assert any(time.startswith("2026-05-01T08:01:0") for time in times)
+
+
+def test_of_recordings_that_overlap_nobody_is_counted_twice(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    shutil.copy(clip(100), tmp_path / "a_20260501_080000.mp4")
+    shutil.copy(clip(90), tmp_path / "a_20260501_080001.mp4")  # 3.6 s that begin in the first one's second 1
+    path = config(clip(100), text=RULES)
+    options = {"names": "{camera}_{start:%Y%m%d_%H%M%S}", "zone": UTC, "join_seconds": 0.5}
+    plan, _ = _batch(path, tmp_path / "out", tmp_path / "a_*.mp4", **options)
+    assert [span.seconds for span in plan.cameras[0].timeline.overlaps] == [pytest.approx(3.0)]
+    stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
+    assert stream["seconds"] == pytest.approx(4.6)
+    assert stream["frames"]["analysed"] == 100 + 90 - 75
+    assert any("begins 3.0 s before" in problem for problem in stream["problems"])
+
+
+def test_the_same_recording_under_two_names_counts_once(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    for name in ("one.mp4", "two.mp4"):
+        shutil.copy(clip(50), tmp_path / name)
+    path = config(clip(50), text=RULES)
+    plan, _ = _batch(path, tmp_path / "out", tmp_path / "one.mp4", tmp_path / "two.mp4")
+    assert [file.status for file in plan.files] == [FileStatus.DETECTED, FileStatus.DUPLICATE]
+    assert plan.files[1].reason == "is the same recording as one.mp4"
+    assert _log(tmp_path / "out") == run_job(read_config(path)).folder.events.read_bytes()
+
+
+def test_a_damaged_recording_fails_alone_and_is_listed_with_its_reason(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    shutil.copy(clip(50), folder / "1.mp4")
+    (folder / "2.mp4").write_bytes(clip(60).read_bytes()[:5000])
+    (folder / "3.mp4").write_text("no video at all")
+    shutil.copy(clip(40), folder / "4.mp4")
+    path = config(clip(50), text=RULES)
+    plan, _ = _batch(path, tmp_path / "out", folder)
+    assert [file.status.value for file in plan.files] == ["detected", "failed", "failed", "detected"]
+    record = json.loads((tmp_path / "out/batch.json").read_text())
+    assert record["status"] == "failed"
+    assert [Path(failure.split(": ")[0].split(" ")[0]).name for failure in record["failures"]] == ["2.mp4", "3.mp4"]
+    assert "its index is missing" in record["failures"][0]
+    stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
+    assert stream["frames"]["analysed"] == 90
+    assert any(problem.startswith("2.mp4 is left out: ") for problem in stream["problems"])
+
+
+def test_what_is_there_is_not_done_again_and_new_rules_need_no_detector(
+    config: MakeConfig, long_clip: Path, tmp_path: Path
+) -> None:
+    path, out = config(long_clip, text=RULES), tmp_path / "out"
+    _batch(path, out)
+    parts = {part: part.stat().st_mtime_ns for part in (out / "detections").rglob("*.parquet")}
+    counted = (out / "cameras/a/run.json").stat().st_mtime_ns
+
+    plan, workers = _batch(path, out)
+    assert not workers.jobs
+    assert plan.cameras[0].counted is True
+    assert (out / "cameras/a/run.json").stat().st_mtime_ns == counted
+
+    moved = config(long_clip, text=RULES.replace("0.5, 0.0", "0.6, 0.0").replace("0.5, 1.0", "0.6, 1.0"))
+    plan, workers = _batch(moved, out)
+    assert [type(job).__name__ for job in workers.jobs] == ["Counting"]
+    assert parts == {part: part.stat().st_mtime_ns for part in (out / "detections").rglob("*.parquet")}
+    assert _log(out) == run_job(read_config(moved)).folder.events.read_bytes()
+
+    _, workers = _batch(config(long_clip, text=RULES + "tracker: {new_confidence: 0.9}\n"), out)
+    assert [type(job).__name__ for job in workers.jobs] == ["Counting"]
+    stricter = config(long_clip, text=RULES).read_text().replace("batch: 4", "batch: 4, confidence: 0.3")
+    moved.write_text(stricter)
+    _, workers = _batch(moved, out)
+    assert [type(job).__name__ for job in workers.jobs] == ["Detecting"] * 3 + ["Counting"]
+
+
+def test_a_file_that_cannot_be_cut_goes_on_in_its_middle(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    path, out = config(clip(100), text=RULES), tmp_path / "out"  # its only key frame is the first
+    _batch(path, out)
+    folder = next((out / "detections").iterdir())
+    log, parts = _log(out), sorted(folder.glob("*.parquet"))
+    assert len(parts) == 4
+    assert log == run_job(read_config(path)).folder.events.read_bytes()
+    before = {part.name: part.read_bytes() for part in parts}
+    for lost in (folder / "file.json", parts[1], parts[3]):
+        lost.unlink()
+    shutil.rmtree(out / "cameras")
+    kept = parts[2].stat().st_mtime_ns
+    _batch(path, out)
+    assert parts[2].stat().st_mtime_ns == kept
+    assert _log(out) == log
+    assert {part.name for part in folder.glob("*.parquet")} == set(before)
