@@ -11,6 +11,7 @@ from vidan.pipeline.config.service import ServiceConfig
 from vidan.pipeline.control import Control
 from vidan.pipeline.manifest import vidan_version
 from vidan.pipeline.monitor.metrics import RunCollector, render_metrics
+from vidan.pipeline.monitor.pulse import Pulse
 from vidan.pipeline.monitor.server import MonitorServer
 from vidan.pipeline.monitor.systemd import supervised
 from vidan.pipeline.telemetry import Telemetry
@@ -31,22 +32,23 @@ def monitored(wanted: ServiceConfig | None, telemetry: Telemetry, control: Contr
     Raises:
         ConfigError: If the address cannot be listened on.
     """
+    snapshot = Pulse(telemetry.snapshot)
     if wanted is None:
-        with supervised(telemetry.snapshot):
+        with supervised(snapshot):
             yield
         return
-    collector = RunCollector(telemetry.snapshot, version=vidan_version(), folder=folder)
+    collector = RunCollector(snapshot, version=vidan_version(), folder=folder)
     server = MonitorServer(
         wanted.host,
         wanted.port,
         token=wanted.token,
-        snapshot=telemetry.snapshot,
+        snapshot=snapshot,
         metrics=render_metrics(collector),
         control=control,
     )
     _logger.info("the run can be watched at %s/healthz and %s/metrics", server.url, server.url)
     try:
-        with supervised(telemetry.snapshot):
+        with supervised(snapshot):
             yield
     finally:
         server.close()
