@@ -91,7 +91,9 @@ def test_the_annotated_video_can_be_switched_off(tmp_path: Path, written: str, v
 
 def test_start_times_become_utc(tmp_path: Path) -> None:
     text = "streams: [{name: a, source: {type: video, path: a, start_time: 2026-05-01T08:00:00+02:00}}]"
-    assert load(tmp_path, text).streams[0].source.start_time == datetime(2026, 5, 1, 6, tzinfo=UTC)
+    source = load(tmp_path, text).streams[0].source
+    assert isinstance(source, VideoSourceConfig)
+    assert source.start_time == datetime(2026, 5, 1, 6, tzinfo=UTC)
 
 
 def test_a_rule_may_name_a_class_group(tmp_path: Path) -> None:
@@ -148,7 +150,9 @@ def test_the_effective_config_holds_defaults_and_no_secrets(tmp_path: Path, monk
     assert second["path"] == ["rtsp://admin:***@cam/live", f"{tmp_path}/in/***/b.mp4"]
     assert (third["path"], third["stride"]) == ([f"{tmp_path}/c.mp4"], 2)
     assert loaded.effective["tracker"]["lost_after_seconds"] == 2.5
-    assert loaded.config.streams[1].source.path == ("rtsp://admin:hunter2@cam/live", f"{tmp_path}/in/tok3n/../x/b.mp4")
+    source = loaded.config.streams[1].source
+    assert isinstance(source, VideoSourceConfig)
+    assert source.path == ("rtsp://admin:hunter2@cam/live", f"{tmp_path}/in/tok3n/../x/b.mp4")
 
 
 def test_the_hash_is_of_the_file(tmp_path: Path) -> None:
