@@ -152,7 +152,8 @@ def measure_loop(config: RunConfig, detector: Detector) -> float:
     source = build_source(config.streams[0])
     with tempfile.TemporaryDirectory() as folder, av.open(f"{folder}/a.mp4", "w") as container:
         video = container.add_stream("libx264", rate=25, options={"preset": "superfast", "crf": "26"})
-        assert source.height and source.width  # a recording tells its size at once
+        assert source.height is not None
+        assert source.width is not None
         video.height, video.width = source.height - source.height % 2, source.width - source.width % 2
         video.codec_context.time_base = Fraction(1, 90_000)
         for frame in source:
