@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vidan.pipeline.coverage import GapReason
 from vidan.pipeline.engine.stream import Stream
@@ -116,6 +116,8 @@ class Resumption:
                 stream.numbering.note(event)
                 if path == folder.events:
                     stream.open_ends.note(event)
+                if stream.record.start_utc is None and event.utc is not None:  # run.json was not written since then
+                    stream.record.start_utc = event.utc - timedelta(seconds=event.pts_seconds)
                 self._advance(stream, event.frame, event.pts_seconds)
 
     def _advance(self, stream: Stream, frame: int, seconds: float) -> None:
