@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,6 @@ from vidan.pipeline.build import (
     build_heatmaps,
     build_source,
     build_watch,
-    describe_rules,
     describe_source,
     evidence_painters,
     find_weights,
@@ -27,6 +26,7 @@ from vidan.pipeline.build import (
     warn_of_unseen_rules,
 )
 from vidan.pipeline.build_videos import build_videos, video_outputs
+from vidan.pipeline.checkpoint import Checkpoint
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
@@ -36,16 +36,26 @@ from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
+from vidan.pipeline.monitored import monitored
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
 from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
-from vidan.pipeline.report.summary import Summary, summarize, write_counts_csv, write_occupancy_csv
+from vidan.pipeline.report.rule_info import RuleInfo
+from vidan.pipeline.report.summary import (
+    COUNTED_KINDS,
+    Summary,
+    summarize,
+    write_counts_csv,
+    write_occupancy_csv,
+)
+from vidan.pipeline.resume import Resumption
 from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.evidence import EvidenceSink
 from vidan.pipeline.sinks.files import JsonlSink, read_events
 from vidan.pipeline.sinks.scene import SceneSink
+from vidan.pipeline.sinks.shield import Shield
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.pipeline.sources.images import ImageFolderSource
@@ -97,18 +107,24 @@ def run_job(
     loaded: Loaded[RunConfig],
     *,
     overwrite: bool = False,
+    resume: bool = False,
     observers: Sequence[MakeObserver] = (),
     stopped: Callable[[], bool] = lambda: False,
     prepared: Prepared | None = None,
+    control: Control | None = None,
+    reread: Callable[[], Loaded[RunConfig]] | None = None,
 ) -> Outcome:
     """Runs a config from the first frame to the report.
 
     Args:
         loaded: The config.
         overwrite: Replace an earlier run in the same folder, instead of going to a new folder beside it.
+        resume: Go on with an earlier run in the same folder, if there is one.
         observers: Each gives one more sink, from the accounts of the streams.
         stopped: Says whether a stop was asked for; everything up to then is saved.
         prepared: Streams and detector that are there already; None: as the config says.
+        control: Likewise, and whether rules should be read again.
+        reread: Reads the config again.
 
     Raises:
         SourceError: If a source cannot be opened; nothing has been written then.
@@ -117,38 +133,63 @@ def run_job(
         SinkError: If an output cannot be written; the others are completed.
     """
     config = loaded.config
+    control = control or Control(stopped)
     streams = open_streams(config) if prepared is None else prepared.streams
     require_driver(config.output.database)
     detector = build_detector(config.detector) if prepared is None else prepared.detector
-    folder = RunFolder.create(Path(config.output.folder), overwrite=overwrite)
+    wanted = Path(config.output.folder)
+    found = RunFolder.find(wanted) if resume else None
+    folder = found or RunFolder.create(wanted, overwrite=overwrite)
+    resumption = None if found is None else Resumption.open(folder, streams)
+    telemetry = Telemetry()
+    rules = RuleBook(
+        loaded,
+        detector.class_names,
+        telemetry,
+        {stream.name: stream.numbering for stream in streams},
+        reread or (lambda: read_config(loaded.path)),
+        () if resumption is None else resumption.rules,
+    )
     manifest = Manifest(
         config=loaded.effective,
         config_sha256=loaded.sha256,
         detector=detector.describe(),
         inputs={} if prepared is None else dict(prepared.inputs),
         streams=[stream.record for stream in streams],
+        rules=[rule_to_record(rule) for rule in rules.infos],
         outputs=planned_outputs(config, folder) + _scenes(config, folder),
     )
-    with delivering(config.output.database, manifest, folder) as database, accounted(manifest, folder):
+    if resumption is not None:
+        resumption.manifest(manifest)
+    rules.manifest = manifest
+    with (
+        delivering(config.output.database, manifest, folder) as database,
+        monitored(config.service, telemetry, control, folder.path),
+        accounted(manifest, folder),
+    ):
         hashing = None if prepared else _hash_inputs(streams, manifest.inputs)
-        sinks = [*_open_sinks(config, folder, detector.class_names), *database]
-        telemetry = Telemetry()
-        numberings = {stream.name: stream.numbering for stream in streams}
-        rules = RuleBook(loaded, detector.class_names, telemetry, numberings, lambda: read_config(loaded.path))
+        outputs = _open_sinks(config, folder, detector.class_names, resumption)
+        sinks = [*outputs, *database]
+        watching = [*sinks, *(observe(manifest.streams) for observe in observers)]
         engine = Engine(
             streams,
             detector,
             rules.lane,
-            sinks + [observe(manifest.streams) for observe in observers],
+            _shielded(watching) if any(stream.live for stream in streams) else watching,
             batch=config.detector.batch,
+            max_wait_seconds=config.detector.max_wait_ms / 1000,
             telemetry=telemetry,
-            control=Control(stopped),
+            control=control,
             rules=rules,
         )
-        engine.run()
+        checkpoint = Checkpoint(manifest, folder, lambda: refresh_counts(rules, folder, manifest))
+        try:
+            engine.run()
+        finally:
+            checkpoint.close()
         manifest.stage_seconds = _stage_seconds(telemetry.times, sinks)
         broken = [stream.error for stream in streams if stream.error is not None]
-        if stopped():
+        if control.is_stopped:
             manifest.finish(RunStatus.INTERRUPTED)
         else:
             if hashing is not None:
@@ -156,8 +197,13 @@ def run_job(
             manifest.finish(
                 RunStatus.FAILED if broken else RunStatus.COMPLETE, "; ".join(str(error) for error in broken) or None
             )
-        summary = conclude(loaded, folder, manifest, detector.class_names)
+        summary = conclude(rules.loaded, folder, manifest, rules.infos)
     return Outcome(folder, manifest, summary, broken)
+
+
+def _shielded(sinks: Sequence[Sink]) -> list[Sink]:
+    """All but the logs of events, without which nothing is worth anything."""
+    return [sink if isinstance(sink, JsonlSink) else Shield(sink) for sink in sinks]
 
 
 def read_config(path: Path) -> Loaded[RunConfig]:
@@ -203,7 +249,8 @@ def open_streams(config: RunConfig) -> list[Stream]:
             if source.width is not None and source.height is not None:
                 source.health.problems += warn_of_unseen_rules(config, wanted.name, source.width, source.height)
             record = StreamRecord(wanted.name, describe_source(wanted.source), source.health)
-            streams.append(Stream(source, record, build_watch(wanted)))
+            reopen = partial(build_source, wanted) if source.live else None
+            streams.append(Stream(source, record, build_watch(wanted), priority=wanted.priority, reopen=reopen))
     if problems:
         for stream in streams:
             stream.source.close()
@@ -249,17 +296,34 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
     return thread
 
 
-def open_logs(folder: RunFolder) -> list[Sink]:
-    """The sinks of what the rules say: they come first, for others read what they write."""
-    return [JsonlSink(folder.events), JsonlSink(folder.near_misses, attrgetter("near_misses"))]
+def open_logs(folder: RunFolder, known: Collection[str] | None = None) -> list[JsonlSink]:
+    """The sinks of what the rules say: they come first, for others read what they write.
+
+    Args:
+        folder: Of the run.
+        known: Ids of events that stand in logs which go on; None: they begin anew.
+    """
+    return [
+        JsonlSink(folder.events, known=known),
+        JsonlSink(folder.near_misses, attrgetter("near_misses"), known=known),
+    ]
 
 
-def _open_sinks(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
+def _open_sinks(
+    config: RunConfig, folder: RunFolder, class_names: Sequence[str], resumption: Resumption | None
+) -> list[Sink]:
     output = config.output
-    sinks: list[Sink] = [*open_logs(folder), *build_heatmaps(config, class_names, folder)]
+    logs = open_logs(folder, None if resumption is None else resumption.known)
+    sinks: list[Sink] = [*logs, *build_heatmaps(config, class_names, folder)]
     if output.tracks is not None:
         partitions = folder.track_partitions if output.tracks.partitioned else None
-        sinks.append(TrackStore(folder.tracks, class_names, partitions=partitions))
+        kept = () if resumption is None else resumption.streams.keys()
+        tracks = TrackStore(folder.path / "tracks.parquet", class_names, partitions=partitions, keep=kept)
+        sinks.append(tracks)
+        if resumption is not None:
+            resumption.reach(tracks.reached)
+    if resumption is not None:
+        logs[0].append(resumption.begin())
     sinks += build_videos(config, folder, class_names)
     if output.report:
         sinks.append(SceneSink(folder.scene))
@@ -315,24 +379,33 @@ def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]
     return dict(times.seconds)
 
 
-def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, class_names: Sequence[str]) -> Summary:
-    """Counts what stands in the log, and writes it as tables and as a report."""
+def refresh_counts(rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
+    """Writes counts.csv as of now, whole or not at all.
+
+    Raises:
+        PipelineError: If the log cannot be read or the table not be written.
+    """
+    counted = (event for event in read_events(folder.events) if event.kind in COUNTED_KINDS)
+    summary = summarize(counted, rules.infos, _spans(manifest), rules.loaded.config.output.interval_seconds)
+    draft = folder.counts.with_name(folder.counts.name + ".tmp")
+    write_counts_csv(draft, summary)
+    draft.replace(folder.counts)
+
+
+def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, rules: Sequence[RuleInfo]) -> Summary:
+    """Counts what stands in the log, and writes it as tables and as a report.
+
+    Args:
+        loaded: The config.
+        folder: Of the run.
+        manifest: Is told the rules.
+        rules: All that have events in the log.
+    """
     config = loaded.config
     events = list(read_events(folder.events))
-    spans = [
-        StreamSpan(
-            record.name,
-            record.seconds,
-            record.health.duration_seconds,
-            record.start_utc,
-            record.gaps,
-            tuple(record.drops.drops),
-        )
-        for record in manifest.streams
-    ]
     near_misses = list(read_events(folder.near_misses))
-    rules = describe_rules(config, class_names)
     manifest.rules = [rule_to_record(rule) for rule in rules]
+    spans = _spans(manifest)
     summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
     write_counts_csv(folder.counts, summary)
     if folder.occupancy.name in manifest.outputs:
@@ -344,3 +417,17 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, c
     if config.output.report:
         write_report(folder.report, RecordedRun(folder, manifest.to_record(), summary, events, near_misses))
     return summary
+
+
+def _spans(manifest: Manifest) -> list[StreamSpan]:
+    return [
+        StreamSpan(
+            record.name,
+            record.seconds,
+            record.seconds_expected,
+            record.start_utc,
+            record.gaps,
+            tuple(record.drops.drops),
+        )
+        for record in manifest.streams
+    ]

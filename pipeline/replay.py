@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from vidan.detector import Detections
-from vidan.pipeline.build import build_heatmaps
+from vidan.pipeline.build import build_heatmaps, describe_rules
 from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
@@ -107,7 +107,7 @@ def replay_run(
             replay.cover_only_what_was_counted("the replay was stopped" if was_stopped else "the run was cut off")
         manifest.stage_seconds = {"rules": times.seconds["rules"]}
         manifest.finish(RunStatus.INTERRUPTED if was_stopped else RunStatus.COMPLETE)
-        summary = conclude(loaded, folder, manifest, stored.class_names)
+        summary = conclude(loaded, folder, manifest, describe_rules(loaded.config, stored.class_names))
     return Outcome(folder, manifest, summary, [])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from vidan.pipeline.build import build_lane, describe_rules
@@ -14,7 +15,9 @@ from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.engine.numbering import Numbering
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame
-from vidan.pipeline.report.summary import RuleInfo
+from vidan.pipeline.manifest import Manifest
+from vidan.pipeline.report.recorded import rule_to_record
+from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.telemetry import Telemetry
 
 _OF_RULES = ("rules", "calibration")  # of a stream
@@ -46,6 +49,7 @@ class RuleBook:
         gone: Sequence[RuleInfo] = (),
     ) -> None:
         self.loaded = loaded
+        self.manifest: Manifest | None = None  # is told of every change
         self._config = loaded.config
         self._class_names = class_names
         self._telemetry = telemetry
@@ -90,6 +94,11 @@ class RuleBook:
         )
         self.loaded = loaded
         self._known |= {(rule.stream, rule.name): rule for rule in self._describe()}
+        if self.manifest is not None:
+            self.manifest.config = loaded.effective
+            self.manifest.config_sha256 = loaded.sha256
+            self.manifest.rules = [rule_to_record(rule) for rule in self.infos]
+            self.manifest.sessions[-1].reloads.append((datetime.now(UTC), loaded.sha256))
 
     def change(self, stream: str, lane: Lane) -> list[Event]:
         """Gives a lane the rules that are there now; what those say that go, and those that come."""

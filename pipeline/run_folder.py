@@ -50,6 +50,18 @@ class RunFolder:
             ) from error
         raise AssertionError("count() never ends")
 
+    @classmethod
+    def find(cls, wanted: Path) -> RunFolder | None:
+        """The folder, if there is a run in it. One that was killed before it began leaves nothing behind."""
+        manifest = wanted.absolute() / MANIFEST
+        try:
+            if manifest.stat().st_size > 0:
+                return cls(wanted.absolute())
+            manifest.unlink()
+        except OSError:  # no run, or no folder, or one in which nothing can be written: the next step will say so
+            pass
+        return None
+
     @property
     def manifest(self) -> Path:
         return self.path / MANIFEST

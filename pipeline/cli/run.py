@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE, exit_code_of
 from vidan.pipeline.cli.logs import say_error
 from vidan.pipeline.cli.observe import add_options, observe
-from vidan.pipeline.cli.signals import stop_on_signals
+from vidan.pipeline.cli.signals import reload_on_hangup, stop_on_signals
+from vidan.pipeline.control import Control
 from vidan.pipeline.masking import mask_url_password
 
 if TYPE_CHECKING:  # each command loads what it needs: `vidan --help` should not wait for it
@@ -32,7 +33,11 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     what.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="the config file (YAML)")
     what.add_argument("--example", metavar="NAME", help="run an example that comes with vidan, into ./runs/NAME")
     run.add_argument("--output", type=Path, metavar="DIR", help="folder of the run, instead of the config's")
-    run.add_argument("--overwrite", action="store_true", help="replace an earlier run instead of going to DIR-2")
+    there = run.add_mutually_exclusive_group()
+    there.add_argument("--overwrite", action="store_true", help="replace an earlier run instead of going to DIR-2")
+    there.add_argument(
+        "--resume", action="store_true", help="go on with an earlier run that was stopped or killed, if there is one"
+    )
     run.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     run.add_argument("--runtime", help="auto, openvino or torch, instead of the config's")
     run.add_argument("--batch", type=int, metavar="N", help="pictures per call of the network, instead of the config's")
@@ -57,13 +62,17 @@ def _run(options: argparse.Namespace) -> int:
     from vidan.pipeline.job import read_config, run_job
     from vidan.pipeline.manifest import RunStatus
 
-    with stop_on_signals() as is_stopped:
-        loaded = _with_options(read_config(options.config or _example(options.example)), options)
+    def read() -> Loaded[RunConfig]:
+        return _with_options(read_config(options.config or _example(options.example)), options)
+
+    with stop_on_signals() as is_stopped, reload_on_hangup(control := Control(is_stopped)):
         outcome = run_job(
-            loaded,
+            read(),
             overwrite=options.overwrite,
+            resume=options.resume,
             observers=[Progress] if sys.stdout.isatty() and not options.quiet else [],
-            stopped=is_stopped,
+            control=control,
+            reread=read,
         )
     if not options.quiet:
         print_outcome(outcome)

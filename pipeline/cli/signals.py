@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for a stop that saves everything, the second aborts."""
+"""Ctrl-C and SIGTERM: the first asks for a stop that saves everything, the second aborts. SIGHUP: read rules again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from vidan.pipeline.control import Control
 
 
 @contextmanager
@@ -29,3 +31,17 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reload_on_hangup(control: Control) -> Iterator[None]:
+    """Within, SIGHUP asks for the rules to be read again; where there is no such signal (Windows), nothing does."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        yield
+        return
+    before = signal.signal(hangup, lambda number, frame: control.reload())
+    try:
+        yield
+    finally:
+        signal.signal(hangup, before)

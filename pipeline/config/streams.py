@@ -108,6 +108,9 @@ class StreamConfig(Model):
     rules: UniqueLabels | None = None
     """Names of the rules that watch this stream, [] for none; null: all of them."""
 
+    priority: Annotated[Number, Field(gt=0)] = 1.0
+    """Where the machine cannot analyse every picture of all cameras: one of twice the priority gets twice the share."""
+
     calibration: CalibrationConfig | None = None
     """Of this camera, for all speed rules that have none of their own."""
 

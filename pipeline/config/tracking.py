@@ -41,6 +41,9 @@ class DetectorConfig(Model):
     batch: Annotated[Whole, Field(ge=1, le=1024)] = 8
     """Pictures per call of the network, at most."""
 
+    max_wait_ms: Annotated[Number, Field(ge=0, le=10_000)] = 10.0
+    """Milliseconds for which the first picture of a call waits for those of other cameras; files take no notice."""
+
     confidence: Share = 0.1
     """Lowest score, 0..1, of a detection that the tracker is shown (ByteTrack makes use of the low ones)."""
 

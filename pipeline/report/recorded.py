@@ -61,7 +61,7 @@ def read_run(path: Path) -> RecordedRun:
     events = list(read_events(folder.events))
     near_misses = list(read_events(folder.near_misses)) if folder.near_misses.exists() else []
     try:
-        rules = [_rule_from_record(record) for record in manifest["rules"]]
+        rules = rules_of_record(manifest)
         spans = [_span_from_record(record) for record in manifest["streams"]]
         interval_seconds = float(manifest["config"]["output"]["interval_seconds"])
         summary = summarize(events, rules, spans, interval_seconds, near_misses=near_misses)
@@ -79,6 +79,15 @@ def rule_to_record(rule: RuleInfo) -> dict[str, Any]:
     """A rule as it is described in run.json."""
     record = {field.name: getattr(rule, field.name) for field in fields(rule)}
     return record | {"schedule": rule.schedule and rule.schedule.to_record()}
+
+
+def rules_of_record(manifest: Mapping[str, Any]) -> list[RuleInfo]:
+    """The rules as a run.json describes them.
+
+    Raises:
+        KeyError, TypeError, ValueError: If it has them in another form.
+    """
+    return [_rule_from_record(record) for record in manifest["rules"]]
 
 
 def _rule_from_record(record: Mapping[str, Any]) -> RuleInfo:

@@ -6,16 +6,19 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from io import FileIO
 from operator import attrgetter
 from pathlib import Path
 
-from vidan.pipeline.errors import SourceError, cannot_write
+from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
 
 SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a killed process loses nothing
+
+_PIECE_BYTES = 1 << 16
 
 _logger = logging.getLogger(__name__)
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -30,20 +33,32 @@ class JsonlSink:
     Args:
         path: File to create; an old one is replaced.
         select: Which events of a result are meant.
+        known: Ids of events that are not written, for they stand in the log; None: the log begins anew. Otherwise it
+            goes on behind its last whole line.
 
     Raises:
-        SinkError: If the file cannot be created.
+        SinkError: If the file cannot be created, or another process writes it.
     """
 
-    def __init__(self, path: Path, select: Callable[[FrameResult], Sequence[Event]] = attrgetter("events")) -> None:
+    def __init__(
+        self,
+        path: Path,
+        select: Callable[[FrameResult], Sequence[Event]] = attrgetter("events"),
+        *,
+        known: Collection[str] | None = None,
+    ) -> None:
         self.path = path
         self._select = select
+        self._known = known or ()
         try:
-            self._file = path.open("wb", buffering=0)
+            self._file = path.open("r+b" if known is not None and path.exists() else "wb", buffering=0)
+            self._end = _end_of_lines(self._file)
+            _lock(self._file, path)
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
         except OSError as error:
             raise cannot_write("the event log", path, error) from error
-        self._end = 0
-        self._synced = (0, time.monotonic())  # bytes, when
+        self._synced = (self._end, time.monotonic())  # bytes, when
 
     def write(self, result: FrameResult) -> None:
         """Appends the events of a result, if there are any.
@@ -52,7 +67,15 @@ class JsonlSink:
             SinkError: If they cannot be written.
             ValueError: If the sink is closed.
         """
-        events = self._select(result)
+        self.append([event for event in self._select(result) if event.id not in self._known])
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Appends these events, if there are any.
+
+        Raises:
+            SinkError: If they cannot be written.
+            ValueError: If the sink is closed.
+        """
         if not events:
             return
         piece = b"".join(_line(event) for event in events)
@@ -94,6 +117,31 @@ class JsonlSink:
         if self._synced[0] != self._end:
             os.fsync(self._file.fileno())
         self._synced = (self._end, time.monotonic())
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Where the last whole line of a file ends; a torn one is what a power cut leaves."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _PIECE_BYTES)
+        file.seek(start)
+        if (newline := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    """Keeps other processes from writing the file, as long as this one lives; not on Windows."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise SinkError(f"another run is writing {path}; stop it first, or choose another output.folder") from error
 
 
 def read_events(path: Path) -> Iterator[Event]:

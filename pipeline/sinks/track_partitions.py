@@ -10,6 +10,7 @@ Days are those of UTC. The files have the columns of tracks.parquet, less `sourc
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ def write_partitions(
 def read_partitions(folder: Path) -> list[Iterator[pa.Table]]:
     """For each stream its tables in their order, a row group each, with all columns and `position` besides."""
     return [_read_stream(path) for path in sorted(folder.glob("source=*"))]
+
+
+def merged_partitions(folder: Path) -> Iterator[pa.Table]:
+    """The tables of all streams, roughly in the order of their frames: that of each stream's own is kept."""
+    yield from heapq.merge(*read_partitions(folder), key=lambda table: table[_POSITION.name][0].as_py())
 
 
 def partition_files(folder: Path) -> list[Path]:

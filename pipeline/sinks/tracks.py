@@ -13,20 +13,22 @@ import heapq
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vidan.detector import file_sha256
 from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.manifest import SEMANTICS_VERSION, hash_text, vidan_version
-from vidan.pipeline.sinks.track_partitions import partition_files, read_partitions, write_partitions
+from vidan.pipeline.sinks.track_partitions import merged_partitions, partition_files, read_partitions, write_partitions
 from vidan.pipeline.sinks.track_rows import (
     FRAME_COLUMNS,
     PARQUET_OPTIONS,
@@ -52,13 +54,20 @@ class TrackStore:
         path: File to write; until `close` its rows stand in ``<path>.partial``.
         class_names: Of the detector.
         partitions: Folder to make instead of the one file.
+        keep: Streams of which the rows of an earlier session of the run stay.
+
+    Attributes:
+        reached: By stream, how far the rows go that stayed.
 
     Raises:
         SinkError: If the file cannot be created.
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str], *, partitions: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, class_names: Sequence[str], *, partitions: Path | None = None, keep: Collection[str] = ()
+    ) -> None:
         self.path = path
+        self.reached: dict[str, Reached] = {}
         self._partitions = partitions
         self._class_names = pa.array(class_names, pa.string())
         facts = {"version": vidan_version(), "semantics": SEMANTICS_VERSION, "class_names": list(class_names)}
@@ -69,12 +78,17 @@ class TrackStore:
         self._pending_rows = 0
         self._failure: SinkError | None = None
         self._closed = False
+        draft = _partial(path).with_suffix(".resumed") if keep else _partial(path)
         try:
-            self._file = _partial(path).open("wb", buffering=0)
+            self._file = draft.open("wb", buffering=0)
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             self._stream = pa.ipc.new_stream(self._file, self._schema, options=options)
             self._stream.write_batch(pa.RecordBatch.from_pylist([], self._schema))  # brings the schema to the file now
-        except OSError as error:
+            if keep:
+                self._carry_over(keep)
+                draft.replace(_partial(path))
+                _remove(partitions or path)
+        except (OSError, pa.ArrowException) as error:
             raise cannot_write("the track file", path, error) from error
 
     def write(self, result: FrameResult) -> None:
@@ -116,6 +130,15 @@ class TrackStore:
         finally:
             self._file.close()
 
+    def _carry_over(self, keep: Collection[str]) -> None:
+        """Copies the rows of these streams that an earlier session has left, complete or not."""
+        for batch in _earlier_batches(self._partitions or self.path, self.path, self._schema):
+            for source in pc.unique(batch["source"]).to_pylist():
+                if source in keep:
+                    own = batch.filter(pc.equal(batch["source"], source))
+                    self._stream.write_batch(own)
+                    self.reached[source] = Reached.of(own).or_further(self.reached.get(source))
+
     def _write_batch(self) -> None:
         try:
             self._stream.write_batch(to_batch(self._pending, self._schema, self._class_names))
@@ -149,6 +172,27 @@ class TrackStore:
                     group = []
             if group:
                 _write_row_group(writer, group)
+
+
+class Reached(NamedTuple):
+    """How far the stored frames of a stream go.
+
+    Attributes:
+        track: Highest id of a track.
+        frame: Index of the last frame.
+        seconds: Stream time of the last frame.
+    """
+
+    track: int
+    frame: int
+    seconds: float
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> Reached:
+        return cls(*(pc.max(batch[name]).as_py() or 0 for name in ("track", "frame", "time")))
+
+    def or_further(self, other: Reached | None) -> Reached:
+        return self if other is None else Reached(*map(max, self, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,3 +289,24 @@ def _write_row_group(writer: pq.ParquetWriter, batches: Sequence[pa.RecordBatch]
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + _PARTIAL_SUFFIX)
+
+
+def _earlier_batches(target: Path, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """What is there of an earlier session; where it was killed while it converted, the complete file."""
+    if target.is_dir():
+        for table in merged_partitions(target):
+            yield from table.select(schema.names).cast(schema).to_batches()
+    elif target.is_file():
+        with pq.ParquetFile(target) as file:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group).select(schema.names).cast(schema).to_batches()
+    elif _partial(path).exists():
+        for batch in _batches(_partial(path)):
+            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""Real RTSP cameras on this machine for the programs beside, and configs of runs that watch them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+SERVER = ROOT / "tests/servers/rtsp_camera.py"
+FILM = ROOT / "samples/campus.mp4"
+
+
+class Kind(NamedTuple):
+    """Size and rate of a camera's pictures."""
+
+    width: int
+    height: int
+    fps: int
+
+
+KINDS = (Kind(384, 288, 15), Kind(320, 240, 10), Kind(640, 480, 5), Kind(384, 288, 30)) * 2
+
+
+@contextmanager
+def cameras(kinds: Sequence[Kind]) -> Iterator[list[str]]:
+    """Within, a server per camera that plays the sample clip again and again; their URLs."""
+    servers = [
+        subprocess.Popen(
+            [
+                *("/usr/bin/python3", str(SERVER), "--film", str(FILM), "--gop", str(kind.fps)),
+                *("--width", str(kind.width), "--height", str(kind.height), "--fps", str(kind.fps)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in kinds
+    ]
+    try:
+        ports = [server.stdout.readline().strip() for server in servers if server.stdout is not None]
+        yield [f"rtsp://127.0.0.1:{port}/cam" for port in ports]
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+
+
+def config_of(urls: Sequence[str], folder: Path, *, image_size: int, batch: int, port: int | None = None) -> str:
+    """A config that counts at a line and in a zone of every camera."""
+    streams = "\n".join(f"  - {{name: cam{i}, source: {{type: rtsp, url: '{url}'}}}}" for i, url in enumerate(urls))
+    service = "" if port is None else f"service: {{port: {port}}}\n"
+    return f"""
+detector: {{image_size: {image_size}, batch: {batch}}}
+streams:
+{streams}
+rules:
+  gate: {{type: line, points: [[0.5, 0.0], [0.5, 1.0]]}}
+  yard: {{type: zone, polygon: [[0.2, 0.2], [0.8, 0.2], [0.8, 0.9], [0.2, 0.9]]}}
+output: {{folder: "{folder}", video: false, evidence: false}}
+{service}"""
