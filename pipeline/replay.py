@@ -23,6 +23,7 @@ from vidan.detector import Detections
 from vidan.pipeline.build import build_heatmaps, describe_rules
 from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.load import Loaded, load_config
+from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.delivered import delivering
@@ -238,8 +239,7 @@ def _own_config(run: PastRun) -> Loaded[RunConfig]:
         {key: stream.get(key) for key in ("name", "rules", "calibration")} | {"source": "unused"}
         for stream in run.record["config"]["streams"]
     ]
-    servers = ("database", "mqtt", "webhooks", "redis", "kafka")
-    kept["output"] = {key: value for key, value in kept["output"].items() if key not in servers}
+    kept["output"] = {key: value for key, value in kept["output"].items() if key not in {"database", *NO_SERVERS}}
     if _holds_mask([kept["class_groups"], kept["rules"], streams]):
         raise ConfigError(
             f"the rules in {run.folder.manifest} took values from the environment, which are not written down: "
@@ -292,7 +292,7 @@ def _without_pictures(loaded: Loaded[RunConfig], run: PastRun, output: Path | No
     path = run.folder.path
     changes: dict[str, Any] = {
         "folder": str((output or path.with_name(f"{path.name}-replay")).absolute()), "video": None, "evidence": None,
-        "tracks": None, "mqtt": None, "webhooks": (), "redis": None, "kafka": None,
+        "tracks": None, **NO_SERVERS,
     }  # fmt: skip
     if settings.database is not None and settings.database.url is not None:
         _logger.warning("a replay is not sent to output.database.url; `vidan db load` does it, if it is to stay")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
@@ -83,6 +84,10 @@ class EvidenceConfig(Model):
 
     rules: UniqueLabels | None = None
     """Only events of these rules; null means of all."""
+
+
+NO_SERVERS: Mapping[str, Any] = {"mqtt": None, "webhooks": (), "redis": None, "kafka": None}
+"""What keeps events on this machine, as an update of an `OutputConfig`."""
 
 
 class OutputConfig(Model):

@@ -64,6 +64,7 @@ class DeliverySink:
         """Says that no more events will come, and waits for nothing; a second call does nothing."""
         if not self._closing.is_set():
             self._closing_at = time.monotonic()
+            self._outbox.note_growth()
             self._closing.set()
             self._news.set()
 

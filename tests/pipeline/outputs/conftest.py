@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from vidan.pipeline.config.outputs import OutputConfig
 from vidan.pipeline.delivered import delivering
@@ -115,8 +117,7 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.3)
 
 
-@pytest.fixture
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -165,7 +166,7 @@ def _program(name: str, package: str) -> str:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Callable[..., Server]]:
+def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Makes a broker that is not started yet, with further lines of its configuration."""
     program = _program("mosquitto", "mosquitto")
     servers = []
@@ -173,8 +174,9 @@ def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Callable[..., Server]]
     def make(*lines: str) -> Server:
         folder = tmp_path / "mosquitto"
         folder.mkdir()
+        port = _free_port()
         settings = [
-            f"listener {free_port} 127.0.0.1",
+            f"listener {port} 127.0.0.1",
             *(lines or ("allow_anonymous true",)),
             "persistence true",
             f"persistence_location {folder}/",
@@ -182,7 +184,7 @@ def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Callable[..., Server]]
             "user root",
         ]
         (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n")
-        servers.append(Server([program, "-c", str(folder / "mosquitto.conf")], free_port))
+        servers.append(Server([program, "-c", str(folder / "mosquitto.conf")], port))
         return servers[-1]
 
     yield make
@@ -191,21 +193,65 @@ def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Callable[..., Server]]
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path, free_port: int) -> Iterator[Server]:
+def redis_server(tmp_path: Path) -> Iterator[Server]:
     """A Redis server, not started yet, that has on its disk what it has acknowledged."""
     folder = tmp_path / "redis"
     folder.mkdir()
-    settings = f"--port {free_port} --bind 127.0.0.1 --dir {folder} --appendonly yes --appendfsync always --save"
-    server = Server([_program("redis-server", "redis-server"), *settings.split(), ""], free_port)
+    port = _free_port()
+    settings = f"--port {port} --bind 127.0.0.1 --dir {folder} --appendonly yes --appendfsync always --save"
+    server = Server([_program("redis-server", "redis-server"), *settings.split(), ""], port)
     yield server
     server.kill()
+
+
+class Subscriber:
+    """Whoever listens: a session that the broker keeps, so that nothing is missed while it is away."""
+
+    def __init__(self, port: int, topics: str = "#") -> None:
+        self.messages: list[tuple[str, str, bool]] = []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, f"listener-{topics}", clean_session=False)
+        self.client.on_message = self._note
+        self.client.on_connect = self._subscribe
+        self._topics = topics
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def _subscribe(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe(self._topics, qos=1)
+
+    def _note(self, client: object, userdata: object, message: paho.MQTTMessage) -> None:
+        self.messages.append((message.topic, message.payload.decode(), message.retain))
+
+    def on(self, topic: str) -> list[str]:
+        return [payload for name, payload, _ in tuple(self.messages) if name == topic]
+
+    def tracks(self) -> list[int]:
+        return [json.loads(payload)["track"] for topic, payload, _ in tuple(self.messages) if "/events/" in topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Subscriber]]:
+    made: list[Subscriber] = []
+
+    def begin(*arguments: Any) -> Subscriber:
+        made.append(Subscriber(*arguments))
+        return made[-1]
+
+    yield begin
+    for subscriber in made:
+        subscriber.close()
 
 
 class Endpoint:
     """An HTTP server that notes requests, and answers as it is told.
 
     Attributes:
-        requests: Headers and body of each.
+        requests: Headers and body of each, the refused ones included.
+        taken: Those that were answered with 2xx.
         answer: Status and headers of the next answers.
         hangs: Set: it says nothing at all.
     """
@@ -213,6 +259,7 @@ class Endpoint:
     def __init__(self, port: int) -> None:
         self.port = port
         self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.taken: list[bytes] = []
         self.answer: tuple[int, dict[str, str]] = (204, {})
         self.hangs = threading.Event()
         self._released = threading.Event()
@@ -233,6 +280,8 @@ class Endpoint:
                     return
                 endpoint.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 status, headers = endpoint.answer
+                if status < 300:
+                    endpoint.taken.append(body)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -253,14 +302,14 @@ class Endpoint:
             self.server = None
 
     def tracks(self) -> list[int]:
-        """Track ids of all events that came, in the order in which they came."""
-        return [event["track"] for _, body in tuple(self.requests) for event in json.loads(body)["events"]]
+        """Track ids of all events that were taken, in the order in which they came."""
+        return [event["track"] for body in tuple(self.taken) for event in json.loads(body)["events"]]
 
 
 @pytest.fixture
-def endpoint(free_port: int) -> Iterator[Endpoint]:
+def endpoint() -> Iterator[Endpoint]:
     """An HTTP endpoint, not started yet."""
-    made = Endpoint(free_port)
+    made = Endpoint(_free_port())
     yield made
     made.stop()
 

@@ -90,9 +90,9 @@ def test_a_broker_that_hangs_in_the_middle_gets_everything_in_order(
 
 
 def test_a_cluster_that_is_not_there_is_told_and_can_be_served_later(
-    logging_run: Any, free_port: int, cluster: Cluster
+    logging_run: Any, endpoint: Any, cluster: Cluster
 ) -> None:
-    run = logging_run(kafka={"brokers": [f"127.0.0.1:{free_port}"], "timeout": 0.5})
+    run = logging_run(kafka={"brokers": [f"127.0.0.1:{endpoint.port}"], "timeout": 0.5})
     run.write(1, 2, 3)
     told = run.end()
     assert (told["delivered"], told["pending"]) == (0, 3)

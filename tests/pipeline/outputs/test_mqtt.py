@@ -5,61 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
 import trustme
-from paho.mqtt.enums import CallbackAPIVersion
 
 from vidan.pipeline.events import EventKind
 from vidan.pipeline.sinks.mqtt import topic_level
 
 pytestmark = pytest.mark.needs_brokers
-
-
-class Subscriber:
-    """Whoever listens: a session that the broker keeps, so that nothing is missed while it is away."""
-
-    def __init__(self, port: int, topics: str = "#") -> None:
-        self.messages: list[tuple[str, str, bool]] = []
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, f"listener-{topics}", clean_session=False)
-        self.client.on_message = self._note
-        self.client.on_connect = self._subscribe
-        self._topics = topics
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _subscribe(self, client: paho.Client, *_: Any) -> None:
-        client.subscribe(self._topics, qos=1)
-
-    def _note(self, client: object, userdata: object, message: paho.MQTTMessage) -> None:
-        self.messages.append((message.topic, message.payload.decode(), message.retain))
-
-    def on(self, topic: str) -> list[str]:
-        return [payload for name, payload, _ in tuple(self.messages) if name == topic]
-
-    def tracks(self) -> list[int]:
-        return [json.loads(payload)["track"] for topic, payload, _ in tuple(self.messages) if "/events/" in topic]
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def listen() -> Iterator[Callable[..., Subscriber]]:
-    made: list[Subscriber] = []
-
-    def begin(*arguments: Any) -> Subscriber:
-        made.append(Subscriber(*arguments))
-        return made[-1]
-
-    yield begin
-    for subscriber in made:
-        subscriber.close()
 
 
 def mqtt(port: int, **settings: Any) -> dict[str, Any]:
