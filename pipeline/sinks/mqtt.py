@@ -40,8 +40,6 @@ class MqttDestination(Destination):
         discovery_prefix: Of Home Assistant; None: it is not told.
     """
 
-    batch_events = 20  # as many as brokers want on their way by default
-
     def __init__(
         self,
         url: str,
