@@ -31,7 +31,7 @@ from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.control import Control
-from vidan.pipeline.delivered import delivering, require_driver
+from vidan.pipeline.delivered import delivering, require_drivers
 from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
@@ -135,7 +135,7 @@ def run_job(
     config = loaded.config
     control = control or Control(stopped)
     streams = open_streams(config) if prepared is None else prepared.streams
-    require_driver(config.output.database)
+    require_drivers(config.output)
     detector = build_detector(config.detector) if prepared is None else prepared.detector
     wanted = Path(config.output.folder)
     found = RunFolder.find(wanted) if resume else None
@@ -163,13 +163,14 @@ def run_job(
         resumption.manifest(manifest)
     rules.manifest = manifest
     with (
-        delivering(config.output.database, manifest, folder) as database,
+        delivering(config.output, manifest, folder, rules.infos) as destinations,
         monitored(config.service, telemetry, control, folder.path),
         accounted(manifest, folder),
     ):
+        telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
         hashing = None if prepared else _hash_inputs(streams, manifest.inputs)
         outputs = _open_sinks(config, folder, detector.class_names, resumption)
-        sinks = [*outputs, *database]
+        sinks = [*outputs, *destinations]
         watching = [*sinks, *(observe(manifest.streams) for observe in observers)]
         engine = Engine(
             streams,
@@ -363,6 +364,7 @@ def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
         folder.track_partitions: output.tracks is not None and output.tracks.partitioned,
         folder.database: output.database is not None and output.database.url is None,
         folder.evidence: output.evidence is not None,
+        folder.outbox: any((output.mqtt, output.webhooks, output.redis, output.kafka)),
     }
     return [path.name for path, is_wanted in planned.items() if is_wanted]
 

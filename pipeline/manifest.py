@@ -22,7 +22,7 @@ from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, compact, 
 from vidan.pipeline.earlier import Earlier
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.events import format_utc
-from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stages import DeliveryHealth, SourceHealth
 
 SEMANTICS_VERSION = "1"  # of the counting rules: it grows when the same tracks would give other events
 
@@ -261,7 +261,7 @@ class Manifest:
         error: Why it failed, in words.
         run: Names this run among all runs.
         replayed_from: The run whose tracks were counted again: its id, folder, tracks and their hash.
-        database: Where events went besides the log, how many, and what went wrong with it.
+        destinations: Where events go besides the log, and how far they came.
         started: When the run began.
         ended: When it ended, None while it runs.
         sessions: The processes that the run had, oldest first; the last one is this one.
@@ -280,7 +280,7 @@ class Manifest:
     error: str | None = None
     run: str = field(default_factory=lambda: uuid4().hex)
     replayed_from: Mapping[str, Any] | None = None
-    database: Mapping[str, Any] | None = None
+    destinations: list[DeliveryHealth] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
     sessions: list[Session] = field(default_factory=list)
@@ -315,7 +315,7 @@ class Manifest:
                 for name, seconds in self.stage_seconds.items()
             },
             "outputs": list(self.outputs),
-            "database": self.database,
+            "destinations": [health.to_record() for health in self.destinations],
             "rules": list(self.rules),
             "detector": dict(self.detector),
             "inputs": dict(self.inputs),

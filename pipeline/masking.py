@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 MASK = "***"
 SHORTEST_SECRET = 8
@@ -14,7 +15,7 @@ _PARAMETER = re.compile(
     r"(?P<before>[?&;/](?:password|passwd|pass|pwd|token|secret|api_?key)=)[^\s&;#/'\"]+", re.IGNORECASE
 )
 
-_SECRET_KEY = re.compile(r"([a-z0-9_]+_)?(password|token|secret|api_?key)")
+_SECRET_KEY = re.compile(r"([a-z0-9_.]+[_.])?(password|token|secret|api_?key|key\.pem)")
 _kept: set[str] = set()
 
 
@@ -27,6 +28,14 @@ def mask_url_password(text: str) -> str:
 def is_secret_key(key: object) -> bool:
     """Whether what stands at a key of this name, in a config, is for nobody else to read."""
     return isinstance(key, str) and _SECRET_KEY.fullmatch(key) is not None
+
+
+def is_secret_place(keys: Sequence[object]) -> bool:
+    """Whether what stands at the end of this way of keys, in a config, is for nobody else to read.
+
+    Headers of requests all are: they are how one proves who one is.
+    """
+    return bool(keys) and (is_secret_key(keys[-1]) or "headers" in keys[:-1])
 
 
 def keep_secret(text: str) -> None:

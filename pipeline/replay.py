@@ -23,6 +23,7 @@ from vidan.detector import Detections
 from vidan.pipeline.build import build_heatmaps, describe_rules
 from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.load import Loaded, load_config
+from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.delivered import delivering
@@ -90,14 +91,14 @@ def replay_run(
             "tracks_sha256": hash_tracks(stored.path),
         },
     )
-    with delivering(loaded.config.output.database, manifest, folder) as database, accounted(manifest, folder):
+    with delivering(loaded.config.output, manifest, folder, rules=()) as destinations, accounted(manifest, folder):
         times = StageTimes()
         replay = _Replay(loaded.config, stored.class_names, records, _Scenes(run.folder), times)
         with ExitStack() as closing:
             sinks: list[Sink] = [
                 *open_logs(folder),
                 *build_heatmaps(loaded.config, stored.class_names, folder),
-                *database,
+                *destinations,
                 *(observe(manifest.streams) for observe in observers),
             ]
             for sink in sinks:
@@ -238,7 +239,7 @@ def _own_config(run: PastRun) -> Loaded[RunConfig]:
         {key: stream.get(key) for key in ("name", "rules", "calibration")} | {"source": "unused"}
         for stream in run.record["config"]["streams"]
     ]
-    kept["output"] = {key: value for key, value in kept["output"].items() if key != "database"}
+    kept["output"] = {key: value for key, value in kept["output"].items() if key not in {"database", *NO_SERVERS}}
     if _holds_mask([kept["class_groups"], kept["rules"], streams]):
         raise ConfigError(
             f"the rules in {run.folder.manifest} took values from the environment, which are not written down: "
@@ -285,13 +286,13 @@ def _other_config(path: Path, run: PastRun, class_names: tuple[str, ...]) -> Loa
 def _without_pictures(loaded: Loaded[RunConfig], run: PastRun, output: Path | None) -> Loaded[RunConfig]:
     """The config as it is in effect here: no outputs that need pictures, no second copy of the tracks.
 
-    A database server gets nothing, either: what is only tried out does not belong among the numbers of an installation.
+    Servers get nothing, either: what is only tried out does not belong among the numbers of an installation.
     """
     config, settings = loaded.config, loaded.config.output
     path = run.folder.path
     changes: dict[str, Any] = {
         "folder": str((output or path.with_name(f"{path.name}-replay")).absolute()), "video": None, "evidence": None,
-        "tracks": None,
+        "tracks": None, **NO_SERVERS,
     }  # fmt: skip
     if settings.database is not None and settings.database.url is not None:
         _logger.warning("a replay is not sent to output.database.url; `vidan db load` does it, if it is to stay")

@@ -13,6 +13,7 @@ from vidan.pipeline.errors import SinkError
 
 MANIFEST = "run.json"
 EVIDENCE = "evidence"
+OUTBOX = "outbox"
 TRACK_PARTITIONS = "tracks"
 SEGMENTS = "video"
 
@@ -104,6 +105,14 @@ class RunFolder:
         return self.path / "events.sqlite"
 
     @property
+    def outbox(self) -> Path:
+        """How far each broker and webhook got."""
+        return self.path / OUTBOX
+
+    def cursor(self, destination: str) -> Path:
+        return self.outbox / f"{destination}.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -164,6 +173,9 @@ def _remove_run(path: Path) -> None:
         if name == EVIDENCE:
             _remove_evidence(path / name)
             continue
+        if name == OUTBOX:
+            _remove_outbox(path / name)
+            continue
         if name == TRACK_PARTITIONS:
             _remove_partitions(path)
             continue
@@ -192,6 +204,15 @@ def _remove_segments(folder: Path) -> None:
     for path in (*folder.glob("*"), folder):
         with suppress(OSError):
             path.rmdir()
+
+
+def _remove_outbox(folder: Path) -> None:
+    """Removes what says how far destinations got, and the folder if nothing else lies there."""
+    for pattern in ("*.json", "*.json.tmp", "*.lock"):
+        for file in folder.glob(pattern):
+            file.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _remove_partitions(path: Path) -> None:

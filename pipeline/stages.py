@@ -49,6 +49,45 @@ class SourceHealth:
     last_error: str | None = None
 
 
+@dataclass(slots=True)
+class DeliveryHealth:
+    """How far the events of a run have come to one destination; kept up to date while they are delivered.
+
+    Attributes:
+        name: Of the destination in the config: mqtt, redis, kafka, database, or the name of a webhook.
+        to: Its address, for people, without passwords.
+        delivered: Events that it has taken, those before a restart included.
+        pending: Events in the log that it has not taken yet.
+        skipped: Events that were given up because more than `keep` of them were pending.
+        failures: Attempts that failed.
+        error: Why it lacks events now; None while all is well.
+        last_error: The newest thing that went wrong; it may be over.
+        state: What is going on.
+    """
+
+    name: str
+    to: str
+    delivered: int = 0
+    pending: int = 0
+    skipped: int = 0
+    failures: int = 0
+    error: str | None = None
+    last_error: str | None = None
+    state: Literal["connecting", "delivering", "retrying", "closed"] = "connecting"
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values for run.json."""
+        return {
+            "name": self.name,
+            "to": self.to,
+            "delivered": self.delivered,
+            "pending": self.pending,
+            "skipped": self.skipped,
+            "failures": self.failures,
+            "error": self.error,
+        }
+
+
 class Source(Protocol):
     """One stream of frames. Opening happens in the constructor and raises `SourceError`."""
 

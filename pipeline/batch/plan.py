@@ -24,6 +24,7 @@ from vidan.pipeline.batch.parts import part_path
 from vidan.pipeline.batch.timeline import Placed, Timeline, lay_out, probe
 from vidan.pipeline.build import find_weights
 from vidan.pipeline.config.load import Loaded
+from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import StreamConfig, VideoSourceConfig
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
@@ -162,6 +163,7 @@ class Plan:
                 "evidence": config.output.evidence if settings.evidence else None,
                 "tracks": config.output.tracks and config.output.tracks.model_copy(update={"partitioned": True}),
                 "database": None,
+                **NO_SERVERS,
             }
         )
         stream = camera.stream.model_copy(update={"name": camera.name, "source": source})

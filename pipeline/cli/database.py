@@ -32,8 +32,10 @@ def _load(options: argparse.Namespace) -> int:
     from vidan.pipeline.delivered import check_database_url
     from vidan.pipeline.errors import ConfigError
     from vidan.pipeline.past_run import PastRun
-    from vidan.pipeline.sinks.database import Database
+    from vidan.pipeline.sinks.database import Database, DatabaseDestination
     from vidan.pipeline.sinks.delivery import deliver_log
+    from vidan.pipeline.sinks.outbox import Outbox
+    from vidan.pipeline.stages import DeliveryHealth
 
     url = options.url or os.environ.get(URL_VARIABLE)
     if not url:
@@ -41,7 +43,11 @@ def _load(options: argparse.Namespace) -> int:
     runs = [(path, PastRun.open(path)) for path in options.runs]
     database = Database(check_database_url(url))
     for path, run in runs:
-        added = deliver_log(database, run.folder.path, run.record, run.folder.events)
-        sys.stdout.write(f"{path}: {added} events added, {database.count_events(run.id)} there now\n")
+        before = database.count_events(run.id)
+        destination = DatabaseDestination(database, run.id, run.folder.path)
+        outbox = Outbox(run.folder.events, run.id, DeliveryHealth(destination.name, destination.to))
+        deliver_log(destination, outbox, run.record, run.folder.events)
+        number = database.count_events(run.id)
+        sys.stdout.write(f"{path}: {number - before} events added, {number} there now\n")
     database.close()
     return 0

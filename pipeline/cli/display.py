@@ -40,6 +40,7 @@ _KINDS = {
     "events.sqlite": "database",
     "evidence": "evidence",
     "video": "video segments",
+    "outbox": "sent so far",
     "run.json": "manifest",
 }
 _KINDS_BY_ENDING = {".mp4": "annotated video", ".jpg": "scene", ".npz": "heatmap", ".png": "heatmap"}
@@ -102,18 +103,18 @@ def print_outcome(outcome: Outcome, console: Console | None = None) -> None:
     show([*tables, *_account(outcome.manifest), "", *_files(outcome)], console)
 
 
-def report_database(outcome: Outcome) -> int:
-    """Says on stderr if a database lacks events, and how they get there; the exit code that follows from it."""
-    told = outcome.manifest.database
-    if told is None or told["error"] is None:
-        return 0
+def report_destinations(outcome: Outcome) -> int:
+    """Says on stderr which destinations lack events, and how they get there; the exit code that follows from it."""
+    lacking = [health for health in outcome.manifest.destinations if health.error is not None]
     folder = _shortest(outcome.folder.path)
-    say_error(
-        f"{told['error']}\n"
-        f"it has only the first {told['events']} events; all are in {folder}/{outcome.folder.events.name}, "
-        f"and `vidan db load {folder} --url URL` brings them there"
-    )
-    return SinkError.exit_code
+    for health in lacking:
+        command = f"vidan db load {folder} --url URL" if health.name == "database" else f"vidan deliver CONFIG {folder}"
+        say_error(
+            f"{health.error}\n"
+            f"it has only {health.delivered} events; all are in {folder}/{outcome.folder.events.name}, "
+            f"and `{command}` brings them there"
+        )
+    return SinkError.exit_code if lacking else 0
 
 
 def _counts_table(summary: Summary) -> Table:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import batch, data, database, evaluate, replay, report, run, tracks, train, weights
+from vidan.pipeline.cli import batch, data, database, deliver, evaluate, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.cli.logs import FORMATS, say_error, start_logging
 from vidan.pipeline.errors import SinkError
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     tracks.add_commands(commands, common)
     evaluate.add_commands(commands, common)
     database.add_commands(commands, common)
+    deliver.add_commands(commands, common)
     data.add_commands(commands, common)
     train.add_commands(commands, common)
     weights.add_commands(commands, common)

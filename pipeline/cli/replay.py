@@ -44,7 +44,7 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from vidan.pipeline.cli.display import Progress, print_outcome, report_database
+    from vidan.pipeline.cli.display import Progress, print_outcome, report_destinations
     from vidan.pipeline.manifest import RunStatus
     from vidan.pipeline.replay import replay_run
 
@@ -59,7 +59,7 @@ def _replay(options: argparse.Namespace) -> int:
         )
     if not options.quiet:
         print_outcome(outcome)
-    code = report_database(outcome)
+    code = report_destinations(outcome)
     return EXIT_INTERRUPTED if outcome.manifest.status is RunStatus.INTERRUPTED else code
 
 

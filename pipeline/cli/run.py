@@ -58,7 +58,7 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from vidan.pipeline.cli.display import Progress, print_outcome, report_database
+    from vidan.pipeline.cli.display import Progress, print_outcome, report_destinations
     from vidan.pipeline.job import read_config, run_job
     from vidan.pipeline.manifest import RunStatus
 
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         print_outcome(outcome)
     for error in outcome.broken:
         say_error(str(error))
-    code = report_database(outcome)
+    code = report_destinations(outcome)
     if outcome.manifest.status is RunStatus.INTERRUPTED:
         return EXIT_INTERRUPTED
     return EXIT_SOURCE if outcome.broken else code

@@ -22,7 +22,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import ReaderError
 
 from vidan.pipeline.config.problems import Location, Mark, Problem
-from vidan.pipeline.masking import MASK, is_secret_key, mask_url_password
+from vidan.pipeline.masking import MASK, is_secret_place, mask_url_password
 
 MAX_DEPTH = 30  # a coordinate of a zone lies six levels deep
 MAX_VALUES = 50_000  # after aliases are followed
@@ -85,7 +85,7 @@ class Document:
         value = self.value(location)
         if isinstance(value, (dict, list)):
             return None
-        if location and is_secret_key(location[-1]):
+        if is_secret_place(location):
             return f"'{MASK}'"
         return f"'{mask_url_password(value)}'" if isinstance(value, str) else json.dumps(value)
 

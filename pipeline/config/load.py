@@ -18,7 +18,7 @@ from vidan.pipeline.config.problems import Location, Problem, did_you_mean
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.errors import ConfigError
-from vidan.pipeline.masking import MASK, is_secret_key, keep_secret, mask_url_password
+from vidan.pipeline.masking import MASK, is_secret_place, keep_secret, mask_url_password
 
 MAX_BYTES = 1 << 20
 
@@ -138,13 +138,13 @@ def _explain_no_mapping(data: Any, model: type[BaseModel]) -> str:
     return "the file should hold keys and their values, such as `streams:`"
 
 
-def _keep_secrets(value: Any) -> None:
+def _keep_secrets(value: Any, location: Location = ()) -> None:
     """Sees to it that no secret of a config turns up in a log."""
     children = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        if is_secret_key(key) and isinstance(child, str):
+        if is_secret_place((*location, key)) and isinstance(child, str):
             keep_secret(child)
-        _keep_secrets(child)
+        _keep_secrets(child, (*location, key))
 
 
 def _mask(value: Any, location: Location, document: Document) -> Any:
@@ -154,7 +154,7 @@ def _mask(value: Any, location: Location, document: Document) -> Any:
     if isinstance(value, list):
         return [_mask(child, (*location, index), document) for index, child in enumerate(value)]
     if isinstance(value, str):
-        if location and is_secret_key(location[-1]):
+        if is_secret_place(location):
             return MASK
         borrowed = document.borrowed.get(document.locate(location))
         return mask_url_password(borrowed.mask(value) if borrowed else value)

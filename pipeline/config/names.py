@@ -37,10 +37,13 @@ def _check_streams(document: Document) -> Iterator[Problem]:
         for at, rule in _names(stream, "rules", ("streams", index)):
             if rule not in rules:
                 yield _unknown(document, at, "rule", rule, rules)
-    evidence = _mapping(_mapping(document.data.get("output")).get("evidence"))
-    for at, rule in _names(evidence, "rules", ("output", "evidence")):
-        if rule not in rules:
-            yield _unknown(document, at, "rule", rule, rules)
+    output = _mapping(document.data.get("output"))
+    sections = [(("output", key), _mapping(output.get(key))) for key in ("evidence", "mqtt", "redis", "kafka")]
+    webhooks = enumerate(map(_mapping, _list(output.get("webhooks"))))
+    for place, section in [*sections, *((("output", "webhooks", index), webhook) for index, webhook in webhooks)]:
+        for at, rule in _names(section, "rules", place):
+            if rule not in rules:
+                yield _unknown(document, at, "rule", rule, rules)
 
 
 def _check_rules(document: Document) -> Iterator[Problem]:

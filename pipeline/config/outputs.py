@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
-from vidan.pipeline.config.model import Model, off_or_settings
+from vidan.pipeline.config.destinations import KafkaConfig, MqttConfig, RedisConfig, WebhookConfig
+from vidan.pipeline.config.model import Model, blame, off_or_settings
 from vidan.pipeline.config.values import (
     DatabaseUrl,
     Number,
@@ -84,6 +86,10 @@ class EvidenceConfig(Model):
     """Only events of these rules; null means of all."""
 
 
+NO_SERVERS: Mapping[str, Any] = {"mqtt": None, "webhooks": (), "redis": None, "kafka": None}
+"""What keeps events on this machine, as an update of an `OutputConfig`."""
+
+
 class OutputConfig(Model):
     """What a run writes, and where."""
 
@@ -121,3 +127,25 @@ class OutputConfig(Model):
         BeforeValidator(off_or_settings, json_schema_input_type=bool | DatabaseOutputConfig | None),
     ] = Field(default_factory=DatabaseOutputConfig)
     """The database that gets the events, too: by default a SQLite file in the folder of the run; false: none."""
+
+    mqtt: MqttConfig | None = None
+    """An MQTT broker that is sent the events while the run goes on."""
+
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """HTTP endpoints that are sent the events while the run goes on."""
+
+    redis: RedisConfig | None = None
+    """A Redis server that is sent the events while the run goes on."""
+
+    kafka: KafkaConfig | None = None
+    """A Kafka cluster that is sent the events while the run goes on."""
+
+    @field_validator("webhooks")
+    @classmethod
+    def _check_webhook_names(cls, webhooks: tuple[WebhookConfig, ...]) -> tuple[WebhookConfig, ...]:
+        names = {"mqtt", "redis", "kafka", "database"}
+        for index, webhook in enumerate(webhooks):
+            if webhook.name.casefold() in names:
+                raise blame(index, "name", message=f"'{webhook.name}' is the name of another destination already")
+            names.add(webhook.name.casefold())
+        return webhooks

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, Strict, ValidationInfo
 
 from vidan.pipeline.config.problems import did_you_mean
+from vidan.pipeline.masking import MASK
 
 FILE_NAME = r"[A-Za-z0-9_-]+"
 """What may be part of the name of a file, on any disk."""
@@ -89,6 +90,53 @@ def _check_database_url(text: str, info: ValidationInfo) -> str:
     return f"sqlite:///{_beside_config(path, info)}"
 
 
+def _check_mqtt_url(text: str) -> str:
+    return _check_url(text, ("mqtt", "mqtts"), "mqtt://USER:PASSWORD@HOST:PORT, or mqtts:// for TLS", path="/?")
+
+
+def _check_redis_url(text: str) -> str:
+    return _check_url(
+        text, ("redis", "rediss"), "redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS", path="/?|/[0-9]+"
+    )
+
+
+def _check_http_url(text: str) -> str:
+    return _check_url(text, ("https", "http"), "https://HOST/PATH", path=r"[!-~]*")
+
+
+def _without_path(url: str) -> str:
+    head = re.match(r"https?://[^/?#]*", url)
+    return url if head is None or head[0] == url.rstrip("/") else f"{head[0]}/{MASK}"
+
+
+def _check_url(text: str, schemes: tuple[str, ...], example: str, *, path: str) -> str:
+    """A URL that has a host, one of the schemes, and a path (with what follows it) of this pattern."""
+    userinfo = r"([^:/?#@\s]*(:[^/?#@\s]*)?@)?"
+    host = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+    found = re.fullmatch(rf"({'|'.join(schemes)})://{userinfo}{host}(:(?P<port>[0-9]{{1,5}}))?({path})", text)
+    if found is None or not 0 < int(found["port"] or 1) < 65536:
+        raise ValueError(f"should be {example}; in a password write @ as %40, : as %3A, / as %2F")
+    return text
+
+
+def _check_mqtt_topic(text: str) -> str:
+    if not re.fullmatch(r"[^+#$/\0\s][^+#\0\s]*", text) or text.endswith("/") or len(text) > 200:
+        raise ValueError("should be the beginning of topics: no spaces, + or # in it, no / at its ends, no $ first")
+    return text
+
+
+def _check_redis_key(text: str) -> str:
+    if re.search(r"[{}]", text.replace("{source}", "")):
+        raise ValueError("only {source} can be filled in; no other braces are allowed")
+    return text
+
+
+def _check_kafka_topic(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text) or text in (".", ".."):
+        raise ValueError("should be a name of letters, digits, . _ and -, 249 at most")
+    return text
+
+
 def _one_as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -149,6 +197,19 @@ FilePaths: TypeAlias = Annotated[
     tuple[FilePath, ...], Field(min_length=1), BeforeValidator(_one_as_list, json_schema_input_type=str | list[str])
 ]
 RunFolder: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_fill_in_run_folder)]
+
+MqttUrl: TypeAlias = Annotated[str, AfterValidator(_check_mqtt_url)]
+MqttTopic: TypeAlias = Annotated[str, AfterValidator(_check_mqtt_topic)]
+HttpUrl: TypeAlias = Annotated[
+    str, AfterValidator(_check_http_url), PlainSerializer(_without_path, return_type=str, when_used="json")
+]
+"""Its path may hold a secret, and is ``***`` in everything that is written."""
+RedisUrl: TypeAlias = Annotated[str, AfterValidator(_check_redis_url)]
+RedisKey: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_check_redis_key)]
+KafkaTopic: TypeAlias = Annotated[str, AfterValidator(_check_kafka_topic)]
+DestinationName: TypeAlias = StreamName  # names a file, too
+Secret: TypeAlias = Annotated[SecretStr, PlainSerializer(lambda secret: MASK, return_type=str, when_used="json")]
+"""A text that stands as ``***`` in everything that is written."""
 
 DatabaseUrl: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_check_database_url)]
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.masking import MASK, mask_url_password
 from vidan.pipeline.sinks.database_tables import EVENTS, RUNS, event_row, migrate, run_row
+from vidan.pipeline.sinks.destination import Destination, LoggedEvent
 
 _POSTGRESQL_OPTIONS = {  # a server that is gone without a word is noticed within seconds
     "connect_timeout": 5,
@@ -32,6 +33,38 @@ _WAL_SECONDS = 10.0
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
     return f"sqlite:///{path}"
+
+
+class DatabaseDestination(Destination):
+    """Brings the events of a run to a database. Its rows are its cursor: they say what it has.
+
+    Args:
+        database: Closed with the destination.
+        run: Id of the run.
+        folder: Of the run.
+    """
+
+    batch_events = 1000  # per transaction
+
+    def __init__(self, database: Database, run: str, folder: Path) -> None:
+        self.name = "database"
+        self.to = database.shown
+        self.title = f"the database {database.shown}"
+        self._database = database
+        self._run = run
+        self._folder = folder
+
+    def announce(self, record: Mapping[str, Any]) -> None:
+        self._database.put_run(record, self._folder)
+
+    def position(self) -> int:
+        return self._database.last_number(self._run)
+
+    def deliver(self, events: Sequence[LoggedEvent]) -> None:
+        self._database.add_events(self._run, events)
+
+    def close(self) -> None:
+        self._database.close()
 
 
 class Database:
@@ -83,20 +116,29 @@ class Database:
             statement = self._insert(RUNS).values(row)
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
 
-    def add_events(self, run: str, first_number: int, records: Sequence[Mapping[str, Any]]) -> None:
+    def add_events(self, run: str, events: Sequence[LoggedEvent]) -> None:
         """Adds events of a run that is there; those whose ids it has already are left out.
 
         Args:
             run: Its id.
-            first_number: Place of the first of them in the log, from 1.
-            records: Lines of the log, one after another.
+            events: Lines of its log.
 
         Raises:
             SinkError: If the database cannot be reached or refuses.
         """
-        rows = [event_row(dict(record), run, number) for number, record in enumerate(records, first_number)]
+        rows = [event_row(dict(event.record), run, event.number) for event in events]
         with self._begin() as connection:
             connection.execute(self._insert(EVENTS).on_conflict_do_nothing(index_elements=["run", "id"]), rows)
+
+    def last_number(self, run: str) -> int:
+        """Number of the last event of a run that is there, 0 for none. They come in order, so all before it are, too.
+
+        Raises:
+            SinkError: If the database cannot be reached or refuses.
+        """
+        with self._begin() as connection:
+            query = select(func.coalesce(func.max(EVENTS.c.number), 0)).where(EVENTS.c.run == run)
+            return connection.execute(query).scalar_one()
 
     def count_events(self, run: str) -> int:
         """How many events of a run are there.

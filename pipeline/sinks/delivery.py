@@ -1,87 +1,99 @@
-"""DatabaseSink brings the events of a run to a database while it goes on; `deliver_log` does so afterwards.
+"""DeliverySink brings the events of a run to a destination while it goes on; `deliver_log` does so afterwards.
 
 The event log is the queue between the two. It is on the disk anyway, complete to the last line, so nothing has to be
-held in memory however long a database is down, nothing is lost with a killed process, and a run never waits.
+held in memory however long a destination is down, nothing is lost with a killed process, and a run never waits.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import random
 import threading
 import time
 from collections.abc import Mapping
-from itertools import islice, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import FrameResult
+from vidan.pipeline.sinks.destination import Destination
+from vidan.pipeline.sinks.outbox import Outbox
+from vidan.pipeline.telemetry import DestinationSnapshot
 
-if TYPE_CHECKING:  # SQLAlchemy takes a quarter of a second, which runs without a database need not spend
-    from vidan.pipeline.sinks.database import Database
-
-BATCH_EVENTS = 1000  # per transaction
 LINGER_SECONDS = 0.2  # until events that come together have come
+CHECK_SECONDS = 5.0  # between two looks at an idle connection
 FIRST_DELAY_SECONDS, LAST_DELAY_SECONDS = 0.25, 30.0  # between attempts; each waits twice as long as the one before
-PATIENCE_SECONDS = 10.0  # at the end of the run
+PATIENCE_SECONDS = 10.0  # at the end of the run, with a destination that fails
+DRAIN_SECONDS = 30.0  # at the end of the run, with one that goes on taking events
+JOIN_SECONDS = 15.0  # beyond these, for a call that does not come back
 
 _logger = logging.getLogger(__name__)
 
 
-class DatabaseSink:
-    """Follows the event log on a thread of its own and adds to the database what is new in it.
+class DeliverySink:
+    """Follows the event log on a thread of its own and hands to a destination what is new in it.
 
-    A database that is down is tried again, and again, without anybody waiting for it; `error` says how it went.
+    A destination that is down is tried again, and again, without anybody waiting for it; `health` says how it goes.
 
     Args:
-        database: Where to; used and closed by this sink.
-        log: The event log, which another sink writes *before* this one is told.
+        destination: Where to; used and closed by this sink.
+        outbox: Of the event log, which another sink writes *before* this one is told.
         record: Of the run, as it stands in run.json.
     """
 
-    def __init__(self, database: Database, log: Path, record: Mapping[str, Any]) -> None:
-        self.error: SinkError | None = None
-        self._follower = _LogFollower(database, log, record["run"])
-        self._database = database
-        self._log = log
+    def __init__(self, destination: Destination, outbox: Outbox, record: Mapping[str, Any]) -> None:
+        self.health = outbox.health
+        self._destination = destination
+        self._outbox = outbox
         self._record = record
-        self._is_announced = False
+        self._has_history = self._has_begun = False
         self._news = threading.Event()
         self._closing = threading.Event()
-        self._give_up_at = 0.0
+        self._closing_at = 0.0
         self._bug: Exception | None = None
-        self._thread = threading.Thread(target=self._work, name="database", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"deliver-{self.health.name}", daemon=True)
         self._thread.start()
 
     def write(self, result: FrameResult) -> None:
         """Says that the log has grown, if it has."""
         if result.events:
+            self._outbox.note_growth()
             self._news.set()
 
     def close(self) -> None:
-        """Waits until the database has all events, or `PATIENCE_SECONDS` long; a second call does nothing."""
-        self._give_up_at = time.monotonic() + PATIENCE_SECONDS
-        self._closing.set()
-        self._news.set()
-        self._thread.join()
+        """Says that no more events will come, and waits for nothing; a second call does nothing."""
+        if not self._closing.is_set():
+            self._closing_at = time.monotonic()
+            self._outbox.note_growth()
+            self._closing.set()
+            self._news.set()
+
+    def conclude(self, record: Mapping[str, Any]) -> None:
+        """Waits until the destination has all events, or for a bounded time, and tells it how the run ended.
+
+        Args:
+            record: Of the run, now that it has ended.
+        """
+        self.close()
+        self._thread.join(max(0.0, self._closing_at + DRAIN_SECONDS + JOIN_SECONDS - time.monotonic()))
+        if self._thread.is_alive():
+            self.health.error = str(self._destination.cannot_deliver("it does not answer"))
+            return
+        if self._bug is None and self.health.error is None:
+            try:
+                self._destination.announce(record)
+            except SinkError as error:
+                self.health.error = self.health.last_error = str(error)
+        self._destination.close()
+        self._outbox.close()
+        self.health.state = "closed"
         if self._bug is not None:
             raise self._bug
 
-    def conclude(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Tells the database how the run ended, after `close`; tells the manifest how the database did."""
-        self._record, self._is_announced = record, False
-        try:
-            self._deliver()
-            self.error = None
-        except SinkError as error:
-            self.error = error
-        self._database.close()
-        return {
-            "url": self._database.shown,
-            "events": self._follower.number,
-            "error": None if self.error is None else str(self.error),
-        }
+    def snapshot(self) -> DestinationSnapshot:
+        """How it goes at this moment, for telemetry."""
+        health = self.health
+        return DestinationSnapshot(health.state, health.delivered, health.pending, health.skipped, health.last_error)
 
     def _work(self) -> None:
         try:
@@ -92,7 +104,7 @@ class DatabaseSink:
                     self._deliver()
                 except SinkError as error:
                     self._note(error)
-                    if is_complete and time.monotonic() > self._give_up_at:
+                    if self._seconds_closing() > PATIENCE_SECONDS:
                         return
                     self._pause(delay)
                     delay = min(2 * delay, LAST_DELAY_SECONDS)
@@ -101,67 +113,66 @@ class DatabaseSink:
                 delay = FIRST_DELAY_SECONDS
                 if is_complete:
                     return
-                self._news.wait()
-                self._closing.wait(LINGER_SECONDS)
-                self._news.clear()
-        except Exception as error:  # a bug: carried to the thread that closes, where it ends the run with its traceback
+                if self._news.wait(CHECK_SECONDS):
+                    self._closing.wait(LINGER_SECONDS)
+                    self._news.clear()
+        except Exception as error:  # a bug: carried to the thread that concludes, where it ends the run
             self._bug = error
 
     def _deliver(self) -> None:
-        if not self._is_announced:
-            self._database.put_run(self._record, self._log.parent)
-            self._is_announced = True
-        if self._log.exists():  # it is begun after this sink
-            self._follower.catch_up()
+        if not self._has_history:
+            self._outbox.tell_history(self._destination)
+            self._has_history = True
+        self._outbox.look(self._destination)
+        if not self._has_begun:
+            self._destination.announce(self._record)
+            if (position := self._destination.position()) is not None:
+                self._outbox.start_after(position)
+            self._has_begun = True
+        self._destination.check()
+        for _ in self._outbox.deliver_to(self._destination):
+            if self._seconds_closing() > DRAIN_SECONDS:
+                raise self._destination.cannot_deliver("it takes events too slowly to wait for it")
 
     def _note(self, error: SinkError | None) -> None:
-        """Speaks up when the database goes away and when it is back, not at each attempt between."""
-        if error is not None and self.error is None:
-            _logger.warning("%s; the run goes on, and the database is tried again", error)
-        elif error is None and self.error is not None:
-            _logger.warning("the database %s is back, and has all events", self._database.shown)
-        self.error = error
+        """Speaks up when a destination goes away and when it is back, not at each attempt between."""
+        health = self.health
+        if error is not None:
+            if health.error is None:
+                _logger.warning("%s; the run goes on, and it is tried again", error)
+            health.failures += 1
+            health.error = health.last_error = str(error)
+            health.state = "retrying"
+            return
+        if health.error is not None:
+            _logger.warning("%s is back, and has all events", self._destination.title)
+        health.error = None
+        health.state = "delivering"
+
+    def _seconds_closing(self) -> float:
+        return time.monotonic() - self._closing_at if self._closing.is_set() else 0.0
 
     def _pause(self, seconds: float) -> None:
+        seconds *= random.uniform(0.75, 1.25)  # many that lost the same server do not come back all at once
         if self._closing.is_set():
             time.sleep(min(seconds, 1.0))
         else:
             self._closing.wait(seconds)
 
 
-def deliver_log(database: Database, folder: Path, record: Mapping[str, Any], log: Path) -> int:
-    """Brings a run and its whole log to a database; how many of the events were new there.
+def deliver_log(destination: Destination, outbox: Outbox, record: Mapping[str, Any], log: Path) -> int:
+    """Brings a run and what is pending of its log to a destination; how many events that were.
 
     Raises:
-        SinkError: If the database cannot be reached or refuses.
+        SinkError: If it cannot be reached or refuses.
         SourceError: If the log cannot be read.
     """
-    database.put_run(record, folder)
-    before = database.count_events(record["run"])
     try:
-        _LogFollower(database, log, record["run"]).catch_up()
+        log.stat()  # an outbox waits for its log to be begun
+        outbox.look(destination)
+        destination.announce(record)
+        return sum(outbox.deliver_to(destination))
     except OSError as error:
         raise SourceError(f"cannot read the event log {log}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"the event log {log} is damaged: {error}") from error
-    return database.count_events(record["run"]) - before
-
-
-class _LogFollower:
-    """Reads a growing log and adds its whole lines to a database; knows up to where both agree."""
-
-    def __init__(self, database: Database, log: Path, run: str) -> None:
-        self.number = 0  # of the last event that the database has
-        self._offset = 0  # of the next line, bytes
-        self._database = database
-        self._log = log
-        self._run = run
-
-    def catch_up(self) -> None:
-        with self._log.open("rb") as file:
-            file.seek(self._offset)
-            new = takewhile(lambda line: line.endswith(b"\n"), file)  # the last one may be only half there
-            while lines := list(islice(new, BATCH_EVENTS)):
-                self._database.add_events(self._run, self.number + 1, [json.loads(line) for line in lines])
-                self.number += len(lines)
-                self._offset += sum(map(len, lines))

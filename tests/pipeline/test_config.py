@@ -309,3 +309,74 @@ def test_every_key_is_described_and_no_other_is_allowed() -> None:
 def test_the_config_is_read_without_torch_and_openvino() -> None:
     check = "import sys, vidan.pipeline.config.load; sys.exit(bool({'torch', 'openvino', 'av'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+# --- destinations -----------------------------------------------------------------------------------------------------
+
+DESTINATIONS = """\
+streams: [{name: a, source: a.mp4}]
+output:
+  mqtt: {url: "mqtt://me:pa55word@broker"}
+  webhooks:
+    - {url: "https://hook.test/T0/pathsecret", secret: "signingsecret-1 of mine", headers: {X-Key: headersecret}}
+  redis: {url: "redis://:redissecret@host"}
+  kafka: {brokers: ["host:9092"], options: {sasl.password: kafkasecret, security.protocol: SASL_SSL}}
+"""
+SECRETS = ("pa55word", "pathsecret", "signingsecret", "headersecret", "redissecret", "kafkasecret")
+
+
+def test_secrets_of_destinations_are_used_and_nowhere_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(DESTINATIONS)
+    loaded = load_config(path)
+    output = loaded.config.output
+    assert output.mqtt is not None
+    assert "pa55word" in output.mqtt.url
+    (webhook,) = output.webhooks
+    assert webhook.url.endswith("/T0/pathsecret")
+    assert webhook.signing_key == b"signingsecret-1 of mine"
+    assert webhook.headers["X-Key"].get_secret_value() == "headersecret"
+    written = json.dumps(loaded.effective)
+    assert [secret for secret in SECRETS if secret in written] == []
+    assert loaded.effective["output"]["webhooks"][0]["url"] == "https://hook.test/***"
+    assert loaded.effective["output"]["kafka"]["options"]["security.protocol"] == "SASL_SSL"
+
+
+def test_messages_about_destinations_show_no_secret(tmp_path: Path) -> None:
+    wrong = DESTINATIONS
+    for right, typo in (
+        ("mqtt://", "mqqt://"), ("headersecret", '"headersecret ü"'), ('@host"', '@host:99999"'), ("host:9092", ""),
+    ):  # fmt: skip
+        wrong = wrong.replace(right, typo)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, wrong)
+    told = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "output.mqtt.url", "output.webhooks[0].headers.X-Key", "output.redis.url", "output.kafka.brokers[0]",
+    ]  # fmt: skip
+    assert [secret for secret in SECRETS if secret in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("webhooks: [{url: 'https://h/x', secret: short}]", "is too short to sign with: take 16 characters or more"),
+        ("webhooks: [{url: 'https://h/x', secret: 'whsec_?'}]", "should have base64 behind whsec_"),
+        ("webhooks: [{url: 'ftp://h/x'}]", "should be https://HOST/PATH"),
+        ("webhooks: [{url: 'https://h/x'}, {url: 'https://h/y'}]", "is the name of another destination already"),
+        ("webhooks: [{url: 'https://h/x', name: mqtt}]", "is the name of another destination already"),
+        ("webhooks: [{url: 'https://h/x', events: [line_crosed]}]", "did you mean 'line_crossed'?"),
+        ("webhooks: [{url: 'https://h/x', rules: [gate]}]", "there is no rule 'gate'"),
+        ("mqtt: {url: 'mqtt://h', topic: 'a/#'}", "should be the beginning of topics"),
+        ("mqtt: {url: 'mqtt://h', ca_file: x.pem}", "is for TLS: begin the url with mqtts://"),
+        ("mqtt: {url: 'mqtts://h', key: x.pem}", "belongs to a certificate, which is missing"),
+        ("mqtt: {url: 'mqtt://h:70000'}", "should be mqtt://USER:PASSWORD@HOST:PORT"),
+        ("redis: {url: 'redis://h', key: 'a{b}'}", "only {source} can be filled in"),
+        ("kafka: {brokers: ['h:1'], topic: 'a b'}", "should be a name of letters, digits"),
+        ("kafka: {brokers: ['h:1'], keep: 0}", "should be at least 1"),
+    ],
+)
+def test_what_is_wrong_with_a_destination_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"streams: [{{name: a, source: a.mp4}}]\noutput: {{{text}}}")
+    assert problem in str(caught.value)

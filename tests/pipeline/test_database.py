@@ -21,10 +21,12 @@ from vidan.pipeline.events import Event, EventKind, event_id, to_record
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
 from vidan.pipeline.manifest import Manifest
 from vidan.pipeline.sinks import database_tables, delivery
-from vidan.pipeline.sinks.database import Database, sqlite_url
+from vidan.pipeline.sinks.database import Database, DatabaseDestination, sqlite_url
 from vidan.pipeline.sinks.database_tables import EVENTS, MIGRATIONS, RUNS
-from vidan.pipeline.sinks.delivery import DatabaseSink, deliver_log
+from vidan.pipeline.sinks.delivery import DeliverySink
 from vidan.pipeline.sinks.files import JsonlSink
+from vidan.pipeline.sinks.outbox import Outbox
+from vidan.pipeline.stages import DeliveryHealth
 from vidan.trackers import Tracks
 
 BEGAN = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
@@ -53,6 +55,19 @@ def result(*events: Event) -> FrameResult:
     return FrameResult(frame, Detections.empty(), Tracks.empty(), (), events)
 
 
+def database_outbox(url: str, log: Path, run: str) -> tuple[DatabaseDestination, Outbox]:
+    destination = DatabaseDestination(Database(url), run, log.parent)
+    return destination, Outbox(log, run, DeliveryHealth(destination.name, destination.to))
+
+
+def database_sink(url: str, log: Path, record: dict[str, Any]) -> DeliverySink:
+    return DeliverySink(*database_outbox(url, log, record["run"]), record)
+
+
+def deliver_log(url: str, log: Path, record: dict[str, Any]) -> int:
+    return delivery.deliver_log(*database_outbox(url, log, record["run"]), record, log)
+
+
 class Run:
     """A run that does nothing but log events and tell a database."""
 
@@ -61,18 +76,19 @@ class Run:
         self.log = folder / "events.jsonl"
         self.manifest = Manifest(config={})
         self._logging = JsonlSink(self.log)
-        self.sink = DatabaseSink(Database(url), self.log, self.manifest.to_record())
+        self.sink = database_sink(url, self.log, self.manifest.to_record())
 
     def write(self, *numbers: int) -> None:
         told = result(*map(event, numbers))
         self._logging.write(told)
         self.sink.write(told)
 
-    def end(self) -> dict[str, Any]:
+    def end(self) -> DeliveryHealth:
         self._logging.close()
         self.sink.close()
         self.sink.close()
-        return self.sink.conclude(self.manifest.to_record() | {"status": "complete"})
+        self.sink.conclude(self.manifest.to_record() | {"status": "complete"})
+        return self.sink.health
 
 
 def stored(url: str, run: str) -> list[dict[str, Any]]:
@@ -119,7 +135,7 @@ def test_every_event_arrives_as_it_stands_in_the_log(url: str, tmp_path: Path) -
     for number in range(1, 50, 2):
         run.write(number, number + 1)
     told = run.end()
-    assert (told["events"], told["error"]) == (50, None)
+    assert (told.delivered, told.pending, told.error) == (50, 0, None)
     rows = stored(url, run.manifest.run)
     assert [row["number"] for row in rows] == list(range(1, 51))
     for row, line in zip(rows, run.log.read_text().splitlines(), strict=True):
@@ -162,12 +178,22 @@ def test_two_runs_whose_events_have_the_same_ids_are_both_there(url: str, tmp_pa
 def test_loading_a_log_again_adds_only_what_is_missing(url: str, tmp_path: Path) -> None:
     log, record = tmp_path / "events.jsonl", Manifest(config={}).to_record()
     sink = JsonlSink(log)
-    database = Database(url)
-    for already in (0, 3, 3, 7):
-        sink.write(result(*map(event, range(already, already + 3))) if already != 3 else result())
-        expected = {0: 3, 3: 0, 7: 3}[already]
-        assert deliver_log(database, tmp_path, record, log) == expected
-    assert len(stored(url, record["run"])) == 6
+    for numbers, expected in (((0, 1, 2), 3), ((), 3), ((7, 8, 9), 6)):
+        sink.write(result(*map(event, numbers)))
+        assert deliver_log(url, log, record) == expected, "all of them are sent"
+        assert len(stored(url, record["run"])) == expected
+
+
+def test_a_run_that_goes_on_sends_only_what_the_database_has_not(url: str, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", url)
+    run.write(1, 2, 3)
+    run.end()
+    with run.log.open("a") as log:
+        log.write(json.dumps(to_record(event(4))) + "\n")
+    sink = database_sink(url, run.log, run.manifest.to_record())
+    sink.conclude(run.manifest.to_record())
+    assert sink.health.delivered == 4
+    assert [row["track"] for row in stored(url, run.manifest.run)] == [1, 2, 3, 4]
 
 
 def test_a_line_that_is_only_half_there_is_taken_when_it_is_whole(tmp_path: Path) -> None:
@@ -175,12 +201,13 @@ def test_a_line_that_is_only_half_there_is_taken_when_it_is_whole(tmp_path: Path
     lines = [json.dumps(to_record(event(number))).encode() + b"\n" for number in range(3)]
     record = Manifest(config={}).to_record()
     log.write_bytes(lines[0] + lines[1][:40])
-    sink = DatabaseSink(Database(url), log, record)
+    sink = database_sink(url, log, record)
     wait_until(lambda: (tmp_path / "events.sqlite").exists() and len(stored(url, record["run"])) == 1)
     log.write_bytes(b"".join(lines))
     sink.write(result(event(1)))
     sink.close()
-    assert sink.conclude(record)["events"] == 3
+    sink.conclude(record)
+    assert sink.health.delivered == 3
     assert [row["track"] for row in stored(url, record["run"])] == [0, 1, 2]
 
 
@@ -188,15 +215,15 @@ def test_a_database_that_comes_late_gets_everything(tmp_path: Path, caplog: pyte
     folder = tmp_path / "later"
     run = Run(tmp_path / "run", sqlite_url(folder / "events.sqlite"))
     run.write(1)
-    wait_until(lambda: run.sink.error is not None)
+    wait_until(lambda: run.sink.health.error is not None)
     run.write(2)
     folder.mkdir()
-    wait_until(lambda: run.sink.error is None)
+    wait_until(lambda: run.sink.health.error is None)
     run.write(3)
-    assert run.end()["error"] is None
+    assert run.end().error is None
     assert [row["track"] for row in stored(sqlite_url(folder / "events.sqlite"), run.manifest.run)] == [1, 2, 3]
     assert [record.message.split("; ")[-1] for record in caplog.records] == [
-        "the run goes on, and the database is tried again",
+        "the run goes on, and it is tried again",
         f"the database {sqlite_url(folder / 'events.sqlite')} is back, and has all events",
     ]
 
@@ -210,8 +237,8 @@ def test_a_database_that_never_comes_is_told_and_nobody_waits_for_ever(
     began = time.monotonic()
     told = run.end()
     assert time.monotonic() - began < 5
-    assert told["events"] == 0
-    assert told["error"].startswith(
+    assert told.delivered == 0
+    assert (told.error or "").startswith(
         f"cannot write to the database sqlite:///{tmp_path}/no/events.sqlite: unable to open"
     )
 
@@ -252,7 +279,7 @@ def test_a_server_killed_and_restarted_during_a_run_loses_and_doubles_nothing(
     told = run.end()
     troublemaker.join()
     assert killed.is_set()
-    assert told["error"] is None
+    assert told.error is None
     assert [row["track"] for row in stored(postgres_url, run.manifest.run)] == list(range(1, number + 1))
 
 
@@ -344,15 +371,15 @@ def test_others_read_a_sqlite_file_while_a_run_writes_it(tmp_path: Path) -> None
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
         run.write(2)
-        assert run.end()["error"] is None
+        assert run.end().error is None
         assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,), "its own moment"
     reader.close()
 
 
 def test_a_damaged_log_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text('{"id": "1"}\n')
-    database = Database(sqlite_url(tmp_path / "events.sqlite"))
+    url, record = sqlite_url(tmp_path / "events.sqlite"), Manifest(config={}).to_record()
     with pytest.raises(SourceError, match=r"events\.jsonl is damaged"):
-        deliver_log(database, tmp_path, Manifest(config={}).to_record(), tmp_path / "events.jsonl")
+        deliver_log(url, tmp_path / "events.jsonl", record)
     with pytest.raises(SourceError, match="cannot read the event log"):
-        deliver_log(database, tmp_path, Manifest(config={}).to_record(), tmp_path / "none.jsonl")
+        deliver_log(url, tmp_path / "none.jsonl", record)

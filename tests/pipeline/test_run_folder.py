@@ -14,7 +14,7 @@ from vidan.pipeline.run_folder import RunFolder
 
 def _pretend_run(folder: RunFolder) -> None:
     folder.events.write_text("{}\n")
-    folder.manifest.write_text(json.dumps({"outputs": ["events.jsonl", "../precious.txt"]}))
+    folder.manifest.write_text(json.dumps({"outputs": ["events.jsonl", "outbox", "../precious.txt"]}))
 
 
 def test_an_earlier_run_is_left_alone(tmp_path: Path) -> None:
@@ -41,6 +41,9 @@ def test_overwriting_removes_what_the_run_wrote_and_nothing_else(tmp_path: Path)
     folder = RunFolder.create(tmp_path / "campus")
     _pretend_run(folder)
     (folder.path / "notes.txt").write_text("mine")
+    folder.outbox.mkdir()
+    for name in ("mqtt.json", "mqtt.lock", "alarms.json.tmp"):
+        (folder.outbox / name).touch()
     (tmp_path / "precious.txt").write_text("mine too")
     again = RunFolder.create(tmp_path / "campus", overwrite=True)
     assert again.path == folder.path
