@@ -175,7 +175,8 @@ class CameraSource:
             connection.close()
 
     def _decode(self, opened: Opened, arrival: Arrival) -> list[av.VideoFrame]:
-        """The good pictures that a packet completes."""
+        """The good pictures that a packet completes; a packet of which a part was lost on the way may give one."""
+        self._health.corrupt += arrival.packet.is_corrupt
         try:
             frames = opened.codec.decode(arrival.packet)
         except FFmpegError:
