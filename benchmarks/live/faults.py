@@ -1,4 +1,4 @@
-"""What goes wrong with cameras, one thing after another on real RTSP servers: what is lost, and when pictures come again.
+"""What goes wrong with cameras, one thing after another on real RTSP servers: what is lost, and how long it lasts.
 
     python benchmarks/live/faults.py --json faults.json
 
