@@ -151,11 +151,13 @@ def _address_of(
 
 
 def build_watch(stream: StreamConfig) -> PictureWatch | None:
-    """What looks out for frozen and dark pictures of a stream; None where that is switched off."""
+    """What looks out for frozen, dark and blurred pictures of a stream; None where that is switched off."""
     health = stream.health
     if health is None:
         return None
-    return PictureWatch(frozen_seconds=health.frozen_seconds, dark_level=health.dark_level)
+    return PictureWatch(
+        frozen_seconds=health.frozen_seconds, dark_level=health.dark_level, blurred_share=health.blurred_share
+    )
 
 
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:

@@ -1,8 +1,8 @@
 """What of a stream's time was seen, and why the rest was not: missing is not zero.
 
-Pictures can lack (`missing`), come without telling anything (`frozen`, `dark`), come faster than this machine works
-(`dropped`), lie behind the moment at which the run ended (`unread`), or between two sessions of it (`stopped`). All of
-it is time in which nobody looked.
+Pictures can lack (`missing`), come without telling anything (`frozen`, `dark`, `blurred`), come faster than this
+machine works (`dropped`), lie behind the moment at which the run ended (`unread`), or between two sessions of it
+(`stopped`). All of it is time in which nobody looked.
 Coverage only accounts: tracks and rules go on as if nothing had happened.
 """
 
@@ -24,6 +24,7 @@ class GapReason(StrEnum):
     MISSING = "missing"
     FROZEN = "frozen"
     DARK = "dark"
+    BLURRED = "blurred"
     DROPPED = "dropped"
     UNREAD = "unread"
     STOPPED = "stopped"
@@ -38,6 +39,8 @@ class GapReason(StrEnum):
                 return "a frozen picture"
             case GapReason.DARK:
                 return "a dark picture"
+            case GapReason.BLURRED:
+                return "a blurred picture"
             case GapReason.DROPPED:
                 return "more pictures than this machine could analyse"
             case GapReason.UNREAD:

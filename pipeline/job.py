@@ -32,9 +32,11 @@ from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.control import Control
 from vidan.pipeline.delivered import delivering, require_drivers
+from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
+from vidan.pipeline.frame import Frame
 from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
 from vidan.pipeline.monitored import monitored
 from vidan.pipeline.report.html import write_report
@@ -175,7 +177,7 @@ def run_job(
         engine = Engine(
             streams,
             detector,
-            rules.lane,
+            _telling_of_unseen_rules(config, streams, rules.lane),
             _shielded(watching) if any(stream.live for stream in streams) else watching,
             batch=config.detector.batch,
             max_wait_seconds=config.detector.max_wait_ms / 1000,
@@ -257,6 +259,23 @@ def open_streams(config: RunConfig) -> list[Stream]:
             stream.source.close()
         raise SourceError("\n".join(problems))
     return streams
+
+
+def _telling_of_unseen_rules(
+    config: RunConfig, streams: Sequence[Stream], make_lane: Callable[[Frame], Lane]
+) -> Callable[[Frame], Lane]:
+    """Makes lanes, and tells of rules outside the pictures of a camera, whose size is not known before the first."""
+    cameras = {stream.name: stream.record for stream in streams if stream.live}
+
+    def make(frame: Frame) -> Lane:
+        name = frame.stamp.stream
+        if name in cameras:
+            for problem in warn_of_unseen_rules(config, name, frame.width, frame.height):
+                if problem not in cameras[name].health.problems:
+                    cameras[name].complain(problem)
+        return make_lane(frame)
+
+    return make
 
 
 @contextmanager

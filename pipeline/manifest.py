@@ -53,7 +53,7 @@ class StreamRecord:
         start_utc: Wall-clock time of the first frame when it is known.
         height: Of the pictures, in pixels; None before the first one.
         width: Of the pictures, in pixels; None before the first one.
-        idle: Where pictures came and showed nothing (frozen, dark); known when the stream has ended.
+        idle: Where pictures came and showed nothing (frozen, dark, blurred); known when the stream has ended.
         drops: When frames were delivered but not analysed (only live streams drop).
         second_look: What stitching did and how it changed the counts; None where tracks were not stitched.
         earlier: What was said by the sources that were read before the one whose `health` this is.
@@ -188,7 +188,7 @@ class StreamRecord:
             health=health,
             analysed=frames["analysed"],
             start_utc=record["start_utc"] and datetime.fromisoformat(record["start_utc"]),
-            idle=tuple(gap for gap in gaps if gap.reason in (GapReason.FROZEN, GapReason.DARK)),
+            idle=tuple(gap for gap in gaps if gap.reason in (GapReason.FROZEN, GapReason.DARK, GapReason.BLURRED)),
             drops=DropLedger(
                 (Drops(*drops) for drops in record["drops"]), (gap for gap in gaps if gap.reason is GapReason.DROPPED)
             ),

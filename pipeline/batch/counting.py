@@ -79,8 +79,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
     final = Path(config.output.folder)
     stream = config.streams[0]
     files = [_open(footage) for footage in job.footage]
-    assert isinstance(stream.source, VideoSourceConfig)  # a plan has no others
-    if stream.source.start_time is not None:
+    if isinstance(stream.source, VideoSourceConfig) and stream.source.start_time is not None:
         files[0] = replace(files[0], start=stream.source.start_time)
     source = FootageSource(
         stream.name,

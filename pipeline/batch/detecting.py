@@ -127,7 +127,9 @@ class _Eye:
 
     def __init__(self, job: Detecting) -> None:
         health = job.health
-        self._watch = health and PictureWatch(frozen_seconds=health.frozen_seconds, dark_level=health.dark_level)
+        self._watch = health and PictureWatch(
+            frozen_seconds=health.frozen_seconds, dark_level=health.dark_level, blurred_share=health.blurred_share
+        )
         self._orientation: Orientation | None = None
         self._converter: RgbConverter | None = None
 

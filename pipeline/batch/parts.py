@@ -40,6 +40,7 @@ _SCHEMA = pa.schema(
         pa.field("analysed", pa.bool_(), nullable=False),
         pa.field("dark", pa.bool_(), nullable=False),
         pa.field("repeated", pa.bool_(), nullable=False),
+        pa.field("sharpness", pa.float64()),
         pa.field("xyxy", pa.list_(pa.float32()), nullable=False),
         pa.field("confidence", pa.list_(pa.float32()), nullable=False),
         pa.field("class_id", pa.list_(pa.int16()), nullable=False),
@@ -106,6 +107,7 @@ def write_part(path: Path, rows: Sequence[Row], facts: PartFacts) -> None:
         "analysed": [row.found is not None for row in rows],
         "dark": [row.look.is_dark for row in rows],
         "repeated": [row.look.is_repeated for row in rows],
+        "sharpness": [row.look.sharpness for row in rows],
         "xyxy": [[] if row.found is None else row.found.xyxy.ravel() for row in rows],
         "confidence": [[] if row.found is None else row.found.confidence for row in rows],
         "class_id": [[] if row.found is None else row.found.class_id.astype(np.int16) for row in rows],
@@ -160,8 +162,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise _damaged(path, error) from error
     if not len(table):
         return
-    plain = {name: table[name].to_pylist() for name in _SCHEMA.names[:8]}
-    lists = {name: table[name].chunk(0) for name in _SCHEMA.names[8:]}
+    plain = {name: table[name].to_pylist() for name in _SCHEMA.names[:9]}
+    lists = {name: table[name].chunk(0) for name in _SCHEMA.names[9:]}
     ends = {name: lists[name].offsets.to_numpy() for name in lists}
     values = {name: lists[name].values.to_numpy() for name in lists}
 
@@ -178,7 +180,7 @@ def read_rows(path: Path) -> Iterator[Row]:
             plain["duration"][i],
             plain["after_loss"][i],
             (plain["height"][i], plain["width"][i]),
-            Look(plain["dark"][i], plain["repeated"][i]),
+            Look(plain["dark"][i], plain["repeated"][i], plain["sharpness"][i]),
             found,
         )
 

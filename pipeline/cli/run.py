@@ -103,7 +103,8 @@ def _check(options: argparse.Namespace) -> int:
         sys.stderr.write(f"{line}\n")
     if not problems:
         for name, facts in streams.items():
-            sys.stdout.write(f"stream {name}: {facts['width']}×{facts['height']}, {facts['expected'] or '?'} frames\n")
+            size = f"{facts['width']}×{facts['height']}" if facts["width"] else "size known when it is connected"
+            sys.stdout.write(f"stream {name}: {size}, {facts['expected'] or '?'} frames\n")
         sys.stdout.write(f"{options.config} is right\n")
     return exit_code_of(problems[0]) if problems else 0
 

@@ -53,8 +53,8 @@ class ReconnectConfig(Model):
     first_delay: PositiveSeconds = 1.0
     """Seconds until the second attempt, at most; half of every delay is left to chance."""
 
-    max_delay: PositiveSeconds = 30.0
-    """Seconds between attempts, at most; at once where a password, a path or a certificate is wrong."""
+    max_delay: PositiveSeconds = 10.0
+    """Seconds between attempts, at most; three times as long where a password, a path or a certificate is wrong."""
 
     attempts: Annotated[Whole, Field(ge=1)] | None = None
     """Attempts that may fail in a row before the stream ends; null: it is tried for ever."""

@@ -93,6 +93,9 @@ class PictureHealthConfig(Model):
     dark_level: Annotated[Number, Field(ge=0, lt=255)] | None = 20.0
     """Brightness, 0..255, that no more than 5 % of a dark picture exceed (a black one, a covered lens); null: never."""
 
+    blurred_share: Annotated[Number, Field(gt=0, lt=1)] | None = 0.2
+    """Sharpness, as a share of what the stream had in the last minutes, below which it is blurred; null: never."""
+
 
 class StreamConfig(Model):
     """One camera or file, with a tracker and rules of its own."""
@@ -118,4 +121,4 @@ class StreamConfig(Model):
         PictureHealthConfig | None,
         BeforeValidator(off_or_settings, json_schema_input_type=bool | PictureHealthConfig | None),
     ] = Field(default_factory=PictureHealthConfig)
-    """When its pictures count as frozen or dark, or false for never."""
+    """When its pictures count as frozen, dark or blurred, or false for never."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -87,4 +88,7 @@ def device(path: str, *, size: tuple[int, int] | None = None, fps: float | None 
 def _tls(url: str, ca_file: str | None, verify: bool) -> dict[str, str]:
     if not url.lower().startswith(("rtsps:", "https:")):
         return {}
-    return {"tls_verify": str(int(verify))} | ({} if ca_file is None else {"ca_file": ca_file})
+    if not verify:
+        return {"tls_verify": "0"}
+    trusted = ca_file or ssl.get_default_verify_paths().cafile  # FFmpeg does not know where this system keeps them
+    return {"tls_verify": "1"} | ({} if trusted is None else {"ca_file": trusted})

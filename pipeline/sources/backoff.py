@@ -14,7 +14,7 @@ class Backoff:
 
     Attributes:
         first_delay: Seconds before the second attempt, at most.
-        max_delay: Seconds, at most, however many have failed.
+        max_delay: Seconds, at most, however many have failed; three times as long where hurry cannot help.
         attempts: That may fail in a row; None: any number.
         random: Where the jitter comes from.
         failed: Attempts that failed since the last success.
@@ -22,7 +22,7 @@ class Backoff:
     """
 
     first_delay: float = 1.0
-    max_delay: float = 30.0
+    max_delay: float = 10.0
     attempts: int | None = None
     random: Random = field(default_factory=Random)
     failed: int = 0
@@ -36,7 +36,7 @@ class Backoff:
     def next_delay(self, *, longest: bool = False) -> float:
         """Seconds to wait after one more failure; `longest` where hurry cannot help."""
         doubled = min(self.first_delay * 2.0 ** min(self.failed, 60), self.max_delay)
-        delay = self.max_delay if longest else doubled
+        delay = 3 * self.max_delay if longest else doubled
         self.failed += 1
         self.last_delay = delay * (0.5 + 0.5 * self.random.random())
         return self.last_delay

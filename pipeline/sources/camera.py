@@ -110,7 +110,6 @@ class CameraSource:
         """
         try:
             while not self._closing.is_set():
-                self._health.state = "connecting"
                 try:
                     yield from self._play()
                 except CameraError as failure:
@@ -175,7 +174,8 @@ class CameraSource:
             connection.close()
 
     def _decode(self, opened: Opened, arrival: Arrival) -> list[av.VideoFrame]:
-        """The good pictures that a packet completes."""
+        """The good pictures that a packet completes; a packet of which a part was lost on the way may give one."""
+        self._health.corrupt += arrival.packet.is_corrupt
         try:
             frames = opened.codec.decode(arrival.packet)
         except FFmpegError:
@@ -192,6 +192,8 @@ class CameraSource:
         if self._clock.discontinuities > jumps:
             self._note_jump(seconds)
         stamp = Stamp(self._name, self._health.decoded, seconds, self._clock.utc(seconds))
+        if (step := self._clock.wall_step()) != 0.0:
+            self._note_step(step)
         self._health.decoded += 1
         self._health.repaired_pts = self._clock.repaired
         self._health.end_seconds = self._clock.end_seconds
@@ -223,6 +225,11 @@ class CameraSource:
         self._health.discontinuities = self._clock.discontinuities
         _logger.warning("stream %s: the camera's clock jumped; time goes on at %.1f s", self._name, seconds)
 
+    def _note_step(self, step: float) -> None:
+        told = f"the clock of this machine was set by {step:+.0f} s; times of this run go on as they were"
+        _logger.warning("stream %s: %s", self._name, told)
+        self._note_once(told)
+
     def _note_overrun(self, overrun: int, known: int) -> int:
         if overrun > known:
             _logger.warning("stream %s: decoding is too slow, %d packets were thrown away", self._name, overrun - known)
@@ -230,7 +237,7 @@ class CameraSource:
         return overrun
 
     def _wait_after(self, failure: CameraError) -> None:
-        """Waits until the next attempt.
+        """Waits until the next attempt, and is said to wait until one succeeds.
 
         Raises:
             SourceError: If there is none.

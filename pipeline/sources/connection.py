@@ -181,7 +181,7 @@ class Connection:
         except FFmpegError as error:
             if self._cancellable.is_cancelled:
                 raise CameraError(FailureKind.CANCELLED, "the connection was closed") from error
-            failure = explain_open(address.url, error, time.monotonic() - began, self._connect_timeout)
+            failure = explain_open(address, error, time.monotonic() - began, self._connect_timeout)
             if failure.kind is FailureKind.NO_STREAM and self._has_sound_alone():
                 failure = _no_video(["audio"])
             raise failure from error

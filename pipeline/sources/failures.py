@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from av.error import (
-    FFmpegError,
-    HTTPForbiddenError,
-    HTTPNotFoundError,
-    HTTPUnauthorizedError,
-)
+from av.error import FFmpegError, HTTPForbiddenError, HTTPNotFoundError, HTTPUnauthorizedError
+
+from vidan.pipeline.sources.addresses import Address
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
@@ -72,11 +70,11 @@ class Place(NamedTuple):
         return cls(parts.hostname, parts.port or PORTS[parts.scheme])
 
 
-def explain_open(url: str, error: FFmpegError, took_seconds: float, timeout: float) -> CameraError:
+def explain_open(address: Address, error: FFmpegError, took_seconds: float, timeout: float) -> CameraError:
     """Why a camera could not be opened.
 
     Args:
-        url: Of the camera, or the path of a device.
+        address: Of the camera.
         error: What FFmpeg said.
         took_seconds: How long it tried.
         timeout: How long it was allowed to.
@@ -90,9 +88,11 @@ def explain_open(url: str, error: FFmpegError, took_seconds: float, timeout: flo
             return CameraError(
                 FailureKind.NOT_FOUND, "the camera knows no stream of this path: check the URL in its manual"
             )
-    if (place := Place.of(url)) is None:
-        return _explain_local(url, error, took_seconds, timeout)
-    failure = knock(place, timeout)
+    if (place := Place.of(address.url)) is None:
+        return _explain_local(str(address), error, took_seconds, timeout)
+    failure = _knock(place, timeout)
+    if failure is None and address.options.get("tls_verify") == "1":
+        failure = _shake_hands(place, timeout, address.options.get("ca_file"))
     if failure is not None:
         return failure
     if took_seconds >= 0.9 * timeout:
@@ -104,7 +104,7 @@ def explain_open(url: str, error: FFmpegError, took_seconds: float, timeout: flo
     )
 
 
-def knock(place: Place, timeout: float) -> CameraError | None:
+def _knock(place: Place, timeout: float) -> CameraError | None:
     """What is wrong on the way to a camera, seen by connecting to it; None if nothing is."""
     began = time.monotonic()
     try:
@@ -134,6 +134,26 @@ def knock(place: Place, timeout: float) -> CameraError | None:
         else:
             return None
     return failure
+
+
+def _shake_hands(place: Place, timeout: float, ca_file: str | None) -> CameraError | None:
+    """What is wrong with the certificate of a camera that can be reached; None if nothing is, or if it is not told."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        with (
+            socket.create_connection(place, timeout) as connection,
+            context.wrap_socket(connection, server_hostname=place.host),
+        ):
+            return None
+    except ssl.SSLCertVerificationError as error:
+        return CameraError(
+            FailureKind.UNTRUSTED,
+            f"the certificate of {place.host} is not trusted ({error.verify_message}): name it as ca_file",
+        )
+    except FileNotFoundError:
+        return CameraError(FailureKind.UNTRUSTED, f"there is no ca_file {ca_file}")
+    except OSError:  # also a file that holds no certificate, and a camera that does not speak TLS
+        return None
 
 
 def _explain_local(url: str, error: FFmpegError, took_seconds: float, timeout: float) -> CameraError:

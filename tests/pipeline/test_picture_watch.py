@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vidan.pipeline.coverage import Gap, GapReason
-from vidan.pipeline.picture_watch import PictureWatch
+from vidan.pipeline.picture_watch import PictureWatch, measure_sharpness
 
 Picture = NDArray[np.uint8]
 FPS = 10
@@ -101,3 +102,28 @@ def test_pictures_of_another_size_are_new() -> None:
     for number in range(40):
         watch.look(number / FPS, np.full((90, 160 + 40 * (number > 15), 3), 99, np.uint8))
     assert watch.finish(4.0) == (Gap(1.7, 4.0, GapReason.FROZEN),)
+
+
+def _blur_gaps(pictures: Sequence[Picture], fps: float = 2.0) -> list[tuple[float, float, GapReason]]:
+    watch = PictureWatch(frozen_seconds=None, dark_level=20.0, blurred_share=0.2)
+    for number, picture in enumerate(pictures):
+        watch.look(number / fps, picture)
+    return [(gap.start, gap.end, gap.reason) for gap in watch.finish(len(pictures) / fps)]
+
+
+def test_a_lens_that_fogs_is_blurred_as_long_as_it_is(noise) -> None:
+    texture = cv2.resize(np.random.default_rng(1).uniform(0, 255, (60, 160)), (320, 120))[..., None].repeat(3, axis=2)
+    sharp = [noise(np.roll(texture, n, axis=1), 1.0) for n in range(60)]
+    fogged = [noise(cv2.GaussianBlur(picture, (0, 0), 6), 1.0) for picture in sharp[:40]]
+    assert _blur_gaps([*sharp, *fogged, *sharp]) == [(30.0, 50.0, GapReason.BLURRED)]
+    assert _blur_gaps([*sharp, *fogged[:4], *sharp]) == [], "something large that passed by"
+    assert _blur_gaps([*sharp, *[noise(picture * 0.4, 1.0) for picture in sharp], *sharp]) == [], "the light went down"
+    assert _blur_gaps([*fogged, *fogged]) == [], "nobody knows how sharp it could be"
+
+
+def test_sharpness_hardly_depends_on_the_size_of_the_picture(noise) -> None:
+    large = np.kron(SCENE[:, :, 0], np.ones((6, 6)))[..., None].repeat(3, axis=2)
+    large = cv2.GaussianBlur(large, (0, 0), 3)
+    small = cv2.resize(large, (640, 240), interpolation=cv2.INTER_AREA)
+    sharpness = measure_sharpness(small.astype(np.uint8))
+    assert measure_sharpness(large.astype(np.uint8)) == pytest.approx(sharpness, rel=0.15)

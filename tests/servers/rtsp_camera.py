@@ -17,7 +17,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
 
 ENCODERS = {
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} "
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--codec", choices=ENCODERS, default="h264")
     parser.add_argument("--film", help="a file to play again and again instead of a test picture")
     parser.add_argument("--sound-alone", action="store_true")
+    parser.add_argument("--certificate", help="a file with certificate and key (PEM): the camera speaks RTSPS alone")
     parser.add_argument("--user")
     parser.add_argument("--password")
     options = parser.parse_args()
@@ -65,8 +66,8 @@ def main() -> None:
     sizes: list[Gst.Element] = []
     factory.connect("media-configure", lambda _, media: sizes.append(media.get_element().get_by_name("size")))
     server.get_mount_points().add_factory("/cam", factory)
-    if options.user:
-        protect(server, factory, options.user, options.password)
+    if options.user or options.certificate:
+        protect(server, factory, options)
     server.attach(None)
     print(server.get_bound_port(), flush=True)
 
@@ -83,16 +84,23 @@ def main() -> None:
     GLib.MainLoop().run()
 
 
-def protect(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, user: str, word: str) -> None:
-    """Lets in who knows the password, and nobody else."""
+def protect(
+    server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, options: argparse.Namespace
+) -> None:
+    """Lets in who knows the password, or all if there is none, and only in secret if there is a certificate."""
     token = GstRtspServer.RTSPToken()
-    token.set_string("media.factory.role", "user")
+    token.set_string("media.factory.role", "guest")
     auth = GstRtspServer.RTSPAuth()
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, word), token)
+    if options.user:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(options.user, options.password), token)
+    else:
+        auth.set_default_token(token)
+    if options.certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.certificate))
     server.set_auth(auth)
     permissions = GstRtspServer.RTSPPermissions()
     for right in ("access", "construct"):
-        permissions.add_permission_for_role("user", f"media.factory.{right}", True)
+        permissions.add_permission_for_role("guest", f"media.factory.{right}", True)
     factory.set_permissions(permissions)
 
 

@@ -2,84 +2,62 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Protocol
 
 import pytest
+from camera_process import Network, Relay, RtspCamera, can_make_networks, can_serve
 
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.stages import Source
 
-SERVER = Path(__file__).parents[2] / "servers" / "rtsp_camera.py"
-PYTHON = "/usr/bin/python3"
-BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-
-
-class RtspCamera:
-    """A camera in a process of its own, that can be stopped, killed and started again at the same port."""
-
-    def __init__(self, *options: str, prefix: tuple[str, ...] = (), host: str = "127.0.0.1") -> None:
-        self._options = options
-        self._prefix = prefix
-        self._host = host
-        self.port = "0"
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"rtsp://{self._host}:{self.port}/cam"
-
-    def start(self) -> None:
-        command = [*self._prefix, PYTHON, str(SERVER), "--address", self._host, "--port", self.port, *self._options]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert self._process.stdout is not None
-        self.port = self._process.stdout.readline().strip()
-        assert self.port, "the RTSP server does not start"
-
-    def resize(self, width: int, height: int) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"size {width} {height}\n")
-        self._process.stdin.flush()
-
-    def freeze(self) -> None:
-        """It stays connected and says nothing."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
 
 class MakeCamera(Protocol):
-    def __call__(self, *options: str) -> RtspCamera: ...
+    def __call__(self, *options: str, network: Network | None = None) -> RtspCamera: ...
 
 
 @pytest.fixture
 def rtsp_camera() -> Iterator[MakeCamera]:
     """Starts cameras; they end with the test."""
-    if subprocess.run([PYTHON, "-c", BINDINGS], capture_output=True, check=False).returncode:
+    if not can_serve():
         pytest.skip("needs GStreamer's RTSP server (apt-get install gir1.2-gst-rtsp-server-1.0)")
     cameras: list[RtspCamera] = []
 
-    def make(*options: str) -> RtspCamera:
-        cameras.append(RtspCamera(*options))
+    def make(*options: str, network: Network | None = None) -> RtspCamera:
+        cameras.append(RtspCamera(*options, network=network))
         return cameras[-1]
 
     yield make
     for camera in cameras:
         camera.kill()
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network with a host of its own, for cameras."""
+    if not can_make_networks():
+        pytest.skip("needs the right to make network namespaces (root, /dev/net/tun, iproute2)")
+    network = Network()
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[[RtspCamera], Relay]]:
+    """Puts a hand between a camera and who watches it."""
+    relays: list[Relay] = []
+
+    def make(camera: RtspCamera) -> Relay:
+        relays.append(Relay(int(camera.port)))
+        return relays[-1]
+
+    yield make
+    for relay in relays:
+        relay.close()
 
 
 class Watched:
