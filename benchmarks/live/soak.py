@@ -157,7 +157,8 @@ def judge(scrapes: list[Scrape]) -> dict[str, object]:
     early, late = p95(scrapes[0], scrapes[1]), p95(scrapes[-2], scrapes[-1])
     spread = max(share.values()) / max(min(share.values()), 1e-9) - 1
     print(
-        f"shares differ by {100 * spread:.1f} %; p95 {1000 * early:.0f} -> {1000 * late:.0f} ms; RSS {100 * growth:+.1f} %"
+        f"shares differ by {100 * spread:.1f} %; p95 {1000 * early:.0f} -> {1000 * late:.0f} ms; "
+        f"RSS {100 * growth:+.1f} %"
     )
     return {
         "share": share,
