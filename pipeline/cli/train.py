@@ -42,12 +42,12 @@ def _train(options: argparse.Namespace) -> int:
     output = options.output or Path("runs/train") / options.recipe.stem
 
     from vidan.detector import DeviceError
-    from vidan.detector.train import DataError, fit
+    from vidan.detector.train import DataError, RecipeError, fit
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a training as Ctrl-C does
     try:
         best = fit(recipe, output, resume=options.resume, on_epoch=_tell_epoch, on_step=_tell_step)
-    except (DataError, DeviceError, ImportError) as error:
+    except (DataError, DeviceError, ImportError, RecipeError) as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
         if error.errno is None:  # not the system's: our own words about the folder
