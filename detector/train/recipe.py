@@ -96,6 +96,7 @@ class Recipe(BaseModel):
     evaluate_every: int = Field(default=1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
     patience: Positive = Field(default=100, description="Epochs without a better result until the run stops early.")
 
+    tensorboard: bool = Field(default=False, description="Write curves for TensorBoard: pip install 'vidan[train]'.")
     licence: str = Field(default="unknown", description="Licence of the trained weights, as far as the data allow one.")
     training_data: str = Field(default="", description="One sentence about the data for the weights card.")
 

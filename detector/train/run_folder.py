@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from vidan.detector.data.samples import Sample
 from vidan.detector.errors import WeightsError
 from vidan.detector.evaluate import DetectionMetrics, evaluate_detector
+from vidan.detector.train.curves import add_to_tensorboard, check_tensorboard, draw_curves
 from vidan.detector.train.loop import EpochLosses, Trainer
 from vidan.detector.train.recipe import Recipe
 from vidan.detector.weights.atomic import write_atomically
@@ -33,7 +34,17 @@ BOX_OVERLAP, LOWEST_CONFIDENCE = 0.7, 0.001  # NMS as COCO results are usually m
 _COLUMNS: tuple[str, ...] = ("epoch", "box", "cls", "dfl", "learning_rate", "seconds", "ap50_95", "ap50", "ap75")
 
 FREE_KEYS = frozenset(
-    {"checkpoint_seconds", "data", "device", "epochs", "evaluate_every", "patience", "weights", "workers"}
+    {
+        "checkpoint_seconds",
+        "data",
+        "device",
+        "epochs",
+        "evaluate_every",
+        "patience",
+        "tensorboard",
+        "weights",
+        "workers",
+    }
 )
 """Of the recipe, what may change when a run is resumed: where things lie, how long to go on, what does the work."""
 
@@ -77,6 +88,8 @@ class RunFolder:
             raise FileExistsError(f"{path}: holds a training run already; go on with --resume, or name another folder")
         if resume:
             _check_same(recipe, path / "recipe.json")
+        if recipe.tensorboard:
+            check_tensorboard()
         write_atomically(path / "recipe.json", f"{text}\n".encode())
 
     def resume(self, trainer: Trainer) -> None:
@@ -126,7 +139,11 @@ class RunFolder:
         values = (epoch, losses.box, losses.cls, losses.dfl, losses.learning_rate, losses.seconds, *scores)
         # All digits, for a resumed run compares with the best score so far.
         row = {name: str(value) for name, value in zip(_COLUMNS, values, strict=True)}
-        self._write_rows([*self._rows(), row])
+        rows = [*self._rows(), row]
+        self._write_rows(rows)
+        draw_curves(rows, self._path / "curves.png")
+        if self._recipe.tensorboard:
+            add_to_tensorboard(row, self._path / "tensorboard")
 
     def _rows(self) -> list[dict[str, str]]:
         if not self._table.exists():

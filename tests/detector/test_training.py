@@ -99,11 +99,13 @@ def test_a_resumed_run_ends_with_the_same_weights(data: Path, tmp_path: Path) ->
 
 
 def test_a_run_leaves_weights_records_and_a_card(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     output, told = tmp_path / "run", list[EpochRecord]()
     best = fit(recipe_for(data, licence="CC0", evaluate_every=2), output, on_epoch=told.append)
     assert {path.name for path in output.iterdir()} == {
         "recipe.json",
         "metrics.csv",
+        "curves.png",
         "checkpoint.pt",
         "last.safetensors",
         "best.safetensors",

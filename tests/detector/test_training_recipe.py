@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -12,16 +13,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidan.detector import load_model, read_card
 from vidan.detector.data.dataset import DetectionDataset
 from vidan.detector.data.formats import load_dataset
-from vidan.detector.train import Recipe, RecipeError, fit
-from vidan.detector.train.loop import Trainer
+from vidan.detector.train import EpochRecord, Recipe, RecipeError, fit
+from vidan.detector.train.loop import EpochLosses, Trainer
 from vidan.detector.train.order import EpochOrder
 from vidan.detector.train.start import matching_classes
+from vidan.pipeline.cli.training_table import TrainingTable
 
 SIZE = (64, 64)
 CPU = torch.device("cpu")
@@ -113,10 +116,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(data: Path, tmp_path: P
     recipe.write_text(yaml.safe_dump(values))
     train = ["-m", "vidan.pipeline.cli.main", "train", str(recipe), "--output"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    told = [
-        subprocess.run([sys.executable, *launcher, *train, str(tmp_path / folder)], check=False, **_quiet())
-        for launcher, folder in (([], "one"), (torchrun, "two"))
-    ]
+    told = [_run([*launcher, *train, str(tmp_path / folder)]) for launcher, folder in (([], "one"), (torchrun, "two"))]
     assert [each.returncode for each in told] == [0, 0], told[1].stderr
     one, two = (np.array(_without_times(tmp_path / folder), dtype=float) for folder in ("one", "two"))
     np.testing.assert_allclose(two[:, :4], one[:, :4], rtol=1e-3)
@@ -211,6 +211,32 @@ def test_weights_hold_nothing_of_the_auxiliary_branch_and_answer_as_in_training(
         torch.testing.assert_close(model(images), answer, rtol=1e-5, atol=1e-5)
 
 
+def test_a_run_draws_its_curves_for_people_and_for_tensorboard(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fit(recipe_for(data, epochs=2, tensorboard=True), tmp_path / "run")
+    assert cv2.imread(str(tmp_path / "run" / "curves.png")) is not None
+    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert [scalar.step for scalar in events.Scalars("loss/box")] == [1, 2]
+    assert [scalar.step for scalar in events.Scalars("score/ap50")] == [2], "only the last epoch was evaluated"
+
+
+def test_the_table_of_a_training_shows_finished_epochs_and_the_running_one() -> None:
+    table = TrainingTable()
+    table.on_step(1, 4, torch.tensor([9.0, 8.0, 7.0]))
+    table.on_epoch(EpochRecord(1, 3, EpochLosses(1.5, 2.5, 3.5, 0.01, 60.0), None, False))
+    table.on_step(2, 4, torch.tensor([1.25, 2.0, 3.0]))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table.render())
+    told = console.export_text()
+    assert "1/3" in told
+    assert "1.500" in told
+    assert "1.250" in told
+    assert "batch 2 of 4" in told
+    assert "9.000" not in told
+
+
 def _sizes_of_inputs(trainer: Trainer) -> list[tuple[int, ...]]:
     seen: list[tuple[int, ...]] = []
 
@@ -228,5 +254,6 @@ def _without_times(run: Path) -> list[list[str]]:
     return [[value or "0" for value in row[:5] + row[6:]] for row in rows]
 
 
-def _quiet() -> dict[str, object]:
-    return {"capture_output": True, "text": True, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *arguments], check=False, capture_output=True, text=True, env=environment)
