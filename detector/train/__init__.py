@@ -2,6 +2,6 @@
 
 from vidan.detector.data.samples import DataError
 from vidan.detector.train.fit import EpochRecord, fit
-from vidan.detector.train.recipe import Recipe
+from vidan.detector.train.recipe import Recipe, RecipeError
 
-__all__ = ["DataError", "EpochRecord", "Recipe", "fit"]
+__all__ = ["DataError", "EpochRecord", "Recipe", "RecipeError", "fit"]

@@ -5,7 +5,7 @@ DFL: arXiv 2006.04388; the weighting of the auxiliary head: YOLOv9, arXiv 2402.1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,10 @@ class Loss:
 
 
 def detection_loss(
-    heads: Sequence[Sequence[Tensor]], targets: Tensor, weights: Sequence[float] = (1.0, AUXILIARY_WEIGHT)
+    heads: Sequence[Sequence[Tensor]],
+    targets: Tensor,
+    weights: Sequence[float] = (1.0, AUXILIARY_WEIGHT),
+    everywhere: Callable[[Tensor], Tensor] = lambda value: value,
 ) -> Loss:
     """The loss of all heads, each with an assignment from its own predictions.
 
@@ -39,12 +42,16 @@ def detection_loss(
         heads: Per head (main first) the raw maps (B, 4 * REG_MAX + C, H, W) of the three levels.
         targets: (K, 6) image index, class, cx, cy, w, h as fractions of the input.
         weights: Of the heads.
+        everywhere: Sums a value over all processes that share the batch; each then gets its share of the whole loss.
     """
     batch, height, width = heads[0][0].shape[0], heads[0][0].shape[2], heads[0][0].shape[3]
     size = torch.tensor([width, height], device=targets.device, dtype=heads[0][0].dtype) * STRIDES[0]
     gt_classes, gt_boxes = padded_targets(targets, batch, size)
     parts = torch.stack(
-        [weight * _head_loss(maps, gt_classes, gt_boxes) for maps, weight in zip(heads, weights, strict=False)]
+        [
+            weight * _head_loss(maps, gt_classes, gt_boxes, everywhere)
+            for maps, weight in zip(heads, weights, strict=False)
+        ]
     ).sum(0)
     box, cls, dfl = parts * parts.new_tensor([BOX_GAIN, CLASS_GAIN, DFL_GAIN])
     return Loss((box + cls + dfl) * batch, box, cls, dfl)
@@ -99,7 +106,9 @@ def decode_boxes(box_logits: Tensor, points: Tensor) -> Tensor:
     return torch.cat((points - distances[..., :2], points + distances[..., 2:]), -1)
 
 
-def _head_loss(maps: Sequence[Tensor], gt_classes: Tensor, gt_boxes: Tensor) -> Tensor:
+def _head_loss(
+    maps: Sequence[Tensor], gt_classes: Tensor, gt_boxes: Tensor, everywhere: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Box, class and DFL loss of one head, without gains: (3,)."""
     flat = torch.cat([m.flatten(2) for m in maps], 2).transpose(1, 2)  # [B,A,64+C]
     box_logits, class_logits = flat.split((4 * REG_MAX, flat.shape[2] - 4 * REG_MAX), 2)
@@ -110,7 +119,7 @@ def _head_loss(maps: Sequence[Tensor], gt_classes: Tensor, gt_boxes: Tensor) -> 
     wanted = assign(
         class_logits.detach().sigmoid(), boxes.detach() * strides, points * strides, gt_classes, gt_boxes, valid
     )
-    total = wanted.scores.sum().clamp(min=1)
+    total = everywhere(wanted.scores.sum()).clamp(min=1)
     cls = F.binary_cross_entropy_with_logits(class_logits, wanted.scores, reduction="sum") / total
     if not wanted.positive.any():
         nothing = flat.sum() * 0

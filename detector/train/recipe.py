@@ -17,6 +17,10 @@ from vidan.detector.models.zoo import MODEL_NAMES, size_of
 Positive = Annotated[int, Field(ge=1)]
 
 
+class RecipeError(ValueError):
+    """A recipe asks for what this network, these weights or this number of processes do not have."""
+
+
 class Recipe(BaseModel):
     """A training run; unknown keys are errors.
 
@@ -40,11 +44,22 @@ class Recipe(BaseModel):
     weights: Path | None = Field(
         default=None, description="Weights to start from (.safetensors); fresh ones without it."
     )
+    classes_from: dict[str, str] = Field(
+        default={},
+        description="Classes that these weights know by another name, ours -> theirs. Equal names need no word; "
+        "classes that they do not know start fresh.",
+    )
+    freeze: tuple[str, ...] = Field(
+        default=(), description="Stages that do not learn, such as column (the backbone) or column.stem1."
+    )
     image_size: tuple[Positive, Positive] = Field(
         default=(640, 640), description="Input height and width, multiples of 32."
     )
     epochs: Positive = 500
-    batch: Positive = Field(default=16, description="Images per forward pass.")
+    multi_scale: float = Field(
+        default=0.0, ge=0, lt=1, description="Each batch gets a size of its own, up to this share larger or smaller."
+    )
+    batch: Positive = Field(default=16, description="Images per forward pass, shared by all processes.")
     nominal_batch: Positive = Field(
         default=64, description="Images per optimizer step; gradients are accumulated up to it."
     )
@@ -72,9 +87,16 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=2, ge=0, description="Processes that prepare images.")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Of forward and backward passes; auto is bf16 (or fp16) on a GPU, fp32 on a CPU."
+    )
+    checkpoint_seconds: float = Field(
+        default=300.0, gt=0, description="Between checkpoints within an epoch; each epoch ends with one."
+    )
     evaluate_every: int = Field(default=1, ge=0, description="Epochs between evaluations; 0 evaluates only the last.")
     patience: Positive = Field(default=100, description="Epochs without a better result until the run stops early.")
 
+    tensorboard: bool = Field(default=False, description="Write curves for TensorBoard: pip install 'vidan[train]'.")
     licence: str = Field(default="unknown", description="Licence of the trained weights, as far as the data allow one.")
     training_data: str = Field(default="", description="One sentence about the data for the weights card.")
 

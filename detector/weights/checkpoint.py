@@ -53,6 +53,7 @@ class WeightsCard:
         source: Where they come from: a URL, a file, a training run.
         metrics: Name to value, for example ``ap50_95``, on data named in the key or in `training_data`.
         recipe_sha256: Of the training recipe, if they were trained here.
+        provenance: Of a training: what it started from, data file, device, precision; names to facts.
         vidan_version: That wrote the file.
         created: When, ISO 8601 in UTC.
 
@@ -71,6 +72,7 @@ class WeightsCard:
     source: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     recipe_sha256: str | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
     vidan_version: str = field(default_factory=lambda: version("vidan"))
     created: str = field(default_factory=_now)
 

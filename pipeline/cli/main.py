@@ -9,7 +9,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import batch, data, database, deliver, evaluate, replay, report, run, tracks, train, weights
+from vidan.pipeline.cli import (
+    batch,
+    data,
+    database,
+    deliver,
+    evaluate,
+    features,
+    replay,
+    report,
+    run,
+    tracks,
+    train,
+    weights,
+)
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.cli.logs import FORMATS, say_error, start_logging
 from vidan.pipeline.errors import SinkError
@@ -64,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     deliver.add_commands(commands, common)
     data.add_commands(commands, common)
     train.add_commands(commands, common)
+    features.add_commands(commands, common)
     weights.add_commands(commands, common)
     return parser
 

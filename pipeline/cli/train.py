@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,11 +13,7 @@ from vidan.pipeline.cli.exits import EXIT_INTERRUPTED
 from vidan.pipeline.errors import ConfigError, SinkError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from vidan.detector.train import EpochRecord, Recipe
-
-STEPS_PER_LINE = 25  # where the output is no terminal
+    from vidan.detector.train import Recipe
 
 
 def add_commands(
@@ -28,7 +25,8 @@ def add_commands(
         parents=[common],
         help="train a detector from a recipe",
         description="Trains as a recipe says; configs/train holds examples. The run folder gets the recipe, "
-        "metrics.csv, a checkpoint after every epoch and the best weights so far, with a card of their origin.",
+        "metrics.csv, curves, a checkpoint now and then and the best weights so far, with a card of their origin. "
+        "Several GPUs: torchrun --nproc-per-node N -m vidan.pipeline.cli.main train RECIPE.",
     )
     train.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
     train.add_argument("--data", type=Path, metavar="FILE", help="data set file, instead of the recipe's")
@@ -42,12 +40,14 @@ def _train(options: argparse.Namespace) -> int:
     output = options.output or Path("runs/train") / options.recipe.stem
 
     from vidan.detector import DeviceError
-    from vidan.detector.train import DataError, fit
+    from vidan.detector.train import DataError, RecipeError, fit
+    from vidan.pipeline.cli.training_table import training_view
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a training as Ctrl-C does
     try:
-        best = fit(recipe, output, resume=options.resume, on_epoch=_tell_epoch, on_step=_tell_step)
-    except (DataError, DeviceError, ImportError) as error:
+        with training_view() as view:
+            best = fit(recipe, output, resume=options.resume, on_epoch=view.on_epoch, on_step=view.on_step)
+    except (DataError, DeviceError, ImportError, RecipeError) as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
         if error.errno is None:  # not the system's: our own words about the folder
@@ -57,10 +57,11 @@ def _train(options: argparse.Namespace) -> int:
         ) from error
     except KeyboardInterrupt:
         saved = (output / "checkpoint.pt").exists()
-        told = f"every whole epoch is saved in {output}, go on with --resume" if saved else "no epoch was finished"
+        told = "it goes on from the last checkpoint with --resume" if saved else "nothing was saved yet"
         sys.stderr.write(f"\nvidan: interrupted; {told}\n")
         return EXIT_INTERRUPTED
-    sys.stdout.write(f"best weights  {best}\nmetrics       {output / 'metrics.csv'}\n")
+    if os.environ.get("RANK", "0") == "0":  # one of the processes that torchrun started tells it for all
+        sys.stdout.write(f"best weights  {best}\nmetrics       {output / 'metrics.csv'}\n")
     return 0
 
 
@@ -75,23 +76,3 @@ def _load_recipe(path: Path, data: Path | None) -> Recipe:
     if recipe.weights is not None:
         paths["weights"] = folder / recipe.weights
     return recipe.model_copy(update=paths)
-
-
-def _tell_step(step: int, steps: int, losses: Tensor) -> None:
-    """One line that renews itself on a terminal, a line now and then elsewhere."""
-    line = f"  {step}/{steps}  box {losses[0]:.3f}  cls {losses[1]:.3f}  dfl {losses[2]:.3f}"
-    if sys.stdout.isatty():
-        sys.stdout.write(f"\r{line}")
-    elif step % STEPS_PER_LINE == 0:
-        sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _tell_epoch(record: EpochRecord) -> None:
-    losses, metrics = record.losses, record.metrics
-    line = f"epoch {record.epoch}/{record.epochs}  {losses.seconds:.0f} s"
-    line += f"  box {losses.box:.3f}  cls {losses.cls:.3f}  dfl {losses.dfl:.3f}"
-    if metrics is not None:
-        line += f"  AP {metrics.ap50_95:.3f}  AP50 {metrics.ap50:.3f}" + ("  best so far" if record.best else "")
-    sys.stdout.write(("\r" if sys.stdout.isatty() else "") + line + "\n")
-    sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ from vidan.detector.data.augment import Augmentation
 from vidan.detector.data.dataset import DetectionDataset
 from vidan.detector.data.formats import load_dataset
 from vidan.detector.evaluate import DetectionMetrics
-from vidan.detector.train import DataError, EpochRecord, Recipe, fit
+from vidan.detector.train import DataError, EpochRecord, Recipe, fit, run_folder
 from vidan.detector.train.loop import Trainer
 from vidan.detector.yolo import load_detector
 
@@ -100,11 +99,13 @@ def test_a_resumed_run_ends_with_the_same_weights(data: Path, tmp_path: Path) ->
 
 
 def test_a_run_leaves_weights_records_and_a_card(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     output, told = tmp_path / "run", list[EpochRecord]()
     best = fit(recipe_for(data, licence="CC0", evaluate_every=2), output, on_epoch=told.append)
     assert {path.name for path in output.iterdir()} == {
         "recipe.json",
         "metrics.csv",
+        "curves.png",
         "checkpoint.pt",
         "last.safetensors",
         "best.safetensors",
@@ -139,7 +140,7 @@ def test_a_resumed_run_knows_its_best_score_to_the_last_digit(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = DetectionMetrics(ap50_95=0.1 + 0.2, ap50=1 / 3, ap75=0.2, per_class={}, images=4, objects=4)
-    monkeypatch.setattr(sys.modules[fit.__module__], "evaluate_detector", lambda *_: same)
+    monkeypatch.setattr(run_folder, "evaluate_detector", lambda *_: same)
     told = list[EpochRecord]()
     fit(recipe_for(data, epochs=1), tmp_path / "run", on_epoch=told.append)
     fit(recipe_for(data), tmp_path / "run", resume=True, on_epoch=told.append)
