@@ -82,6 +82,20 @@ def read_mot_video(
     return samples
 
 
+def labeled_frames(labels: Path) -> tuple[int, int]:
+    """The first and the last frame that has a row.
+
+    Raises:
+        DataError: If a row is wrong, or there is none.
+    """
+    findings = Findings()
+    rows = _read_rows(labels, PEDESTRIANS, findings)
+    findings.raise_errors()
+    if not rows:
+        raise DataError(f"{labels} has no rows, so nothing is labeled")
+    return min(rows), max(rows)
+
+
 def read_mot_folder(folder: Path, choice: MotChoice = PEDESTRIANS, *, findings: Findings | None = None) -> list[Sample]:
     """Samples of a sequence's folder, or of a folder of such folders.
 
