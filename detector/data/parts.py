@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from vidan.detector.data.description import CocoPart, MotPart, MotVideoPart, Part, VocPart, YoloPart
-from vidan.detector.data.findings import FindingKind, Findings
+from vidan.detector.data.findings import FindingKind, Findings, Severity
 from vidan.detector.data.label_cache import PartContent, remembered
 from vidan.detector.data.labels import MotChoice, read_coco, read_mot_folder, read_mot_video, read_voc, read_yolo
 from vidan.detector.data.labels.mot import PEDESTRIAN, PICTURES, TRUTH, sequences
@@ -41,7 +41,8 @@ def read_part(part: Part, folder: Path, classes: tuple[str, ...]) -> PartContent
     labels, pictures = _files_of(part, folder)
     content = remembered(description, labels, pictures, lambda: _read_anew(part, folder, classes))
     if not content.samples:
-        first = next((f"; the first: {finding}" for finding in content.findings), "")
+        grave = (finding for finding in content.findings if finding.kind.severity is not Severity.NOTE)
+        first = next((f"; the first: {finding}" for finding in grave), "")
         raise DataError(f"none of the pictures of {name_of(part)} can be used{first}")
     return content
 

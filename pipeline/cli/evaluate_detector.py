@@ -44,6 +44,7 @@ def add_detector_command(actions: Commands, common: argparse.ArgumentParser) -> 
 
 
 def _detector(options: argparse.Namespace) -> int:
+    from vidan.detector import resolve_weights
     from vidan.detector.data import DataError, load_dataset
     from vidan.pipeline.cli.console import show
     from vidan.pipeline.cli.detection_tables import judgement_tables, to_record
@@ -58,8 +59,9 @@ def _detector(options: argparse.Namespace) -> int:
     output: Path = options.output or Path("runs/eval") / f"{Path(options.weights).stem}-{options.data.stem}"
     try:
         matplotlib_figure()  # to know before the work is done that it cannot be shown
-        detector = _load(options)
+        weights = resolve_weights(options.weights)
         samples, classes = load_dataset(options.data, options.split)
+        detector = _load(weights, options)
         judgement = judge(detector, samples, classes, options.confidence, options.batch, _progress(len(samples)))
         show(judgement_tables(judgement))
         pictures = _draw(judgement, output, f"{options.weights} on {options.data.stem} {options.split}")
@@ -74,11 +76,11 @@ def _detector(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace) -> YoloDetector:
-    from vidan.detector import load_detector, resolve_weights
+def _load(weights: Path, options: argparse.Namespace) -> YoloDetector:
+    from vidan.detector import load_detector
 
     return load_detector(
-        resolve_weights(options.weights),
+        weights,
         runtime=options.runtime,
         device=options.device,
         precision=options.precision,

@@ -20,7 +20,7 @@ import numpy as np
 
 from vidan.detector.boxes import xywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
-from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, read_text, size_or_finding
+from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, picture_size, read_text
 from vidan.detector.data.samples import DataError, ImageSource, Sample, VideoFrame, video_size
 
 TRUTH = Path("gt", "gt.txt")
@@ -132,7 +132,7 @@ def _read_sequence(folder: Path, choice: MotChoice, findings: Findings) -> Itera
         if not picture.stem.isdecimal():
             raise DataError(f"{picture} is not named by the number of its frame, as in 000001.jpg")
         objects = rows.pop(int(picture.stem), [])
-        if (size := size_or_finding(picture, findings)) is not None:
+        if (size := picture_size(picture, findings)) is not None:
             yield _sample(picture, size, objects, folder / TRUTH, findings)
     for frame, left in rows.items():
         findings.add(
