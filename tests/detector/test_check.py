@@ -116,6 +116,28 @@ def test_a_data_set_without_one_good_picture_says_why(data: Path) -> None:
         load_dataset(data, "train")
 
 
+CLIP, TRUTH = (Path(__file__).parents[2] / "samples" / name for name in ("campus.mp4", "campus_gt.txt"))
+
+
+def video_set(folder: Path, video: Path, frames: str) -> Path:
+    path = folder / "data.yaml"
+    part = f"{{format: mot-video, video: {video}, labels: {TRUTH}, frames: {frames}}}"
+    path.write_text(f"classes: [person]\ntrain: [{part}]\n")
+    return path
+
+
+def test_frames_after_the_end_of_a_video_are_left_out_and_told(tmp_path: Path) -> None:
+    report = check_dataset(video_set(tmp_path, CLIP, "[250, 300]"))
+    assert len(report.samples("train")) == 16
+    (finding,) = [each for each in report.findings if each.kind is FindingKind.MISSING_PICTURE]
+    assert str(finding) == f"{CLIP}: ends after 265 frames, 300 are asked for"
+
+
+def test_a_video_without_one_frame_that_was_asked_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"can be used; the first: .*ends after 265 frames"):
+        load_dataset(video_set(tmp_path, CLIP, "[290, 300]"), "train")
+
+
 def test_the_same_picture_in_train_and_val_is_found_whatever_it_is_called(data: Path) -> None:
     images = data.parent / "images"
     (images / "val" / "c.png").write_bytes((images / "train" / "a.png").read_bytes())
