@@ -38,7 +38,8 @@ def read_part(part: Part, folder: Path, classes: tuple[str, ...]) -> PartContent
         DataError: If a file or folder that the part names is missing or no label file, or no picture can be read.
     """
     lasting = part.model_copy(update={"repeat": 1, "keep_background": 1.0})
-    description = "\n".join([str(folder.absolute()), lasting.model_dump_json(), *classes])
+    # Both forms of the folder: paths of samples begin with the one, which means nothing without the other.
+    description = "\n".join([str(folder), str(folder.absolute()), lasting.model_dump_json(), *classes])
     labels, pictures = _files_of(part, folder)
     content = remembered(description, labels, pictures, lambda: _read_anew(part, folder, classes))
     if not content.samples:

@@ -111,7 +111,7 @@ def find_mistakes(found: Detections, sample: Sample, confidence: float) -> Mista
         if found.confidence[index] < confidence:
             break
         candidates = np.where(free, overlap[index], 0)
-        best = int(candidates.argmax()) if len(candidates) else -1
+        best = len(candidates) - 1 - int(candidates[::-1].argmax()) if len(candidates) else -1  # the last, as COCO
         if best >= 0 and candidates[best] >= MATCH_IOU:
             free[best] = False
             right[index] = True

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidan.detector.data import DataError, FindingKind, check_dataset, load_dataset, parts
+from vidan.detector.data import DataError, FindingKind, check_dataset, load_dataset, parts, read_images
 from vidan.detector.data.label_cache import KEPT
 
 HEIGHT, WIDTH = 60, 120
@@ -199,6 +199,14 @@ def test_what_has_changed_is_read_again(data: Path, reads: list[object], home: P
     assert len(reads) == 2
     if change.startswith("labels"):
         assert samples[0].class_id.tolist() == [1]
+
+
+def test_what_is_kept_is_found_from_any_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name in ((data.parent, Path("data.yaml")), (data.parents[1], data.relative_to(data.parents[1]))):
+        monkeypatch.chdir(place)
+        for _ in range(2):
+            samples, _ = load_dataset(name, "train")
+            assert len(list(read_images(sample.image for sample in samples))) == 2
 
 
 def test_thinning_and_repeating_read_nothing_anew(data: Path, reads: list[object]) -> None:

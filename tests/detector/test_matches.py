@@ -127,9 +127,9 @@ def test_every_object_and_every_detection_is_in_the_matrix_at_most_once(
 
 
 @given(pictures)
-@settings(max_examples=30, deadline=None)
-def test_the_end_of_each_curve_is_the_recall_that_coco_sees(drawn: list[tuple[list[tuple], list[tuple]]]) -> None:
-    """AP50 is 0 exactly where nothing is found, and the envelope of our curve at 101 recalls is COCO's."""
+@settings(max_examples=40, deadline=None)
+def test_the_area_under_each_curve_is_the_ap50_of_coco(drawn: list[tuple[list[tuple], list[tuple]]]) -> None:
+    """The area as COCO has it: of the curve's envelope, at 101 recalls."""
     samples = [truth([o[0] for o in own], [o[1] for o in own]) for own, _ in drawn]
     answers = [seen([f[0] for f in found], [f[1] for f in found], [f[2] for f in found]) for _, found in drawn]
     if not any(len(sample.xyxy) for sample in samples):
@@ -141,4 +141,4 @@ def test_the_end_of_each_curve_is_the_recall_that_coco_sees(drawn: list[tuple[li
             envelope = np.maximum.accumulate(curve.precision[::-1])[::-1]
             places = np.searchsorted(curve.recall, np.linspace(0, 1, 101), side="left")
             sampled = np.append(envelope, 0)[np.minimum(places, len(envelope))]
-            assert metrics.per_class[name].ap50 == pytest.approx(sampled.mean(), abs=0.02)
+            assert metrics.per_class[name].ap50 == pytest.approx(sampled.mean(), abs=1e-6)
