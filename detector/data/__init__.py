@@ -4,6 +4,7 @@ from vidan.detector.data.check import ClassCounts, DatasetReport, PartReport, ch
 from vidan.detector.data.description import SPLITS, Split
 from vidan.detector.data.findings import Finding, FindingKind, Findings, Severity
 from vidan.detector.data.formats import load_dataset
+from vidan.detector.data.from_video import VideoChoice, write_video_dataset
 from vidan.detector.data.samples import DataError, Sample, VideoFrame, read_images
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Sample",
     "Severity",
     "Split",
+    "VideoChoice",
     "VideoFrame",
     "check_dataset",
     "load_dataset",
     "read_images",
+    "write_video_dataset",
 ]

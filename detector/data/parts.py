@@ -11,13 +11,13 @@ from typing import TypeVar
 import numpy as np
 
 from vidan.detector.data.description import CocoPart, MotPart, MotVideoPart, Part, VocPart, YoloPart
-from vidan.detector.data.findings import FindingKind, Findings
+from vidan.detector.data.findings import FindingKind, Findings, Severity
 from vidan.detector.data.label_cache import PartContent, remembered
 from vidan.detector.data.labels import MotChoice, read_coco, read_mot_folder, read_mot_video, read_voc, read_yolo
 from vidan.detector.data.labels.mot import PEDESTRIAN, PICTURES, TRUTH, sequences
 from vidan.detector.data.labels.yolo import labels_beside
 from vidan.detector.data.pictures import look_at
-from vidan.detector.data.samples import DataError, Sample, VideoFrame
+from vidan.detector.data.samples import DataError, ImageSource, Sample, VideoFrame, count_frames
 
 SourceClass = TypeVar("SourceClass", int, str)
 """A class of the annotations: its number in YOLO and MOTChallenge files, its name in COCO and VOC files."""
@@ -26,7 +26,8 @@ SourceClass = TypeVar("SourceClass", int, str)
 def read_part(part: Part, folder: Path, classes: tuple[str, ...]) -> PartContent:
     """The usable samples of one part, and what is wrong or odd in it.
 
-    Every picture is decoded once; those that cannot be are left out. What was read is kept, see `label_cache.py`.
+    Every picture and frame is decoded once; those that cannot be are left out. What was read is kept, see
+    `label_cache.py`.
 
     Args:
         part: As in the data set file.
@@ -37,11 +38,13 @@ def read_part(part: Part, folder: Path, classes: tuple[str, ...]) -> PartContent
         DataError: If a file or folder that the part names is missing or no label file, or no picture can be read.
     """
     lasting = part.model_copy(update={"repeat": 1, "keep_background": 1.0})
-    description = "\n".join([str(folder.absolute()), lasting.model_dump_json(), *classes])
+    # Both forms of the folder: paths of samples begin with the one, which means nothing without the other.
+    description = "\n".join([str(folder), str(folder.absolute()), lasting.model_dump_json(), *classes])
     labels, pictures = _files_of(part, folder)
     content = remembered(description, labels, pictures, lambda: _read_anew(part, folder, classes))
     if not content.samples:
-        first = next((f"; the first: {finding}" for finding in content.findings), "")
+        grave = (finding for finding in content.findings if finding.kind.severity is not Severity.NOTE)
+        first = next((f"; the first: {finding}" for finding in grave), "")
         raise DataError(f"none of the pictures of {name_of(part)} can be used{first}")
     return content
 
@@ -80,20 +83,33 @@ def _files_of(part: Part, folder: Path) -> tuple[list[Path], list[Path]]:
 def _read_anew(part: Part, folder: Path, classes: tuple[str, ...]) -> PartContent:
     findings = Findings()
     samples = _read_labels(part, folder, classes, findings)
+    prints = _frame_prints(samples, findings) if isinstance(part, MotVideoPart) else _file_prints(samples, findings)
+    usable = [sample for sample in samples if sample.image in prints]
+    return PartContent(usable, [prints[sample.image] for sample in usable], findings)
+
+
+def _file_prints(samples: Sequence[Sample], findings: Findings) -> dict[ImageSource, str]:
+    """The SHA-256 of each picture that can be decoded; the others become findings."""
     files = [sample.image for sample in samples if isinstance(sample.image, Path)]
-    facts = dict(zip(files, look_at(files), strict=True))
-    usable, fingerprints = [], []
-    for sample in samples:
-        if isinstance(sample.image, VideoFrame):
-            fingerprint = f"{sample.image.video.absolute()} frame {sample.image.index}"
+    prints: dict[ImageSource, str] = {}
+    for path, (sha256, problem) in zip(files, look_at(files), strict=True):
+        if problem is None:
+            prints[path] = sha256
         else:
-            fingerprint, problem = facts[sample.image]
-            if problem is not None:
-                findings.add(FindingKind.CORRUPT_PICTURE, sample.image, problem)
-                continue
-        usable.append(sample)
-        fingerprints.append(fingerprint)
-    return PartContent(usable, fingerprints, findings)
+            findings.add(FindingKind.CORRUPT_PICTURE, path, problem)
+    return prints
+
+
+def _frame_prints(samples: Sequence[Sample], findings: Findings) -> dict[ImageSource, str]:
+    """Video and number of each frame that can be decoded; a finding tells if the others cannot."""
+    frames = [sample.image for sample in samples if isinstance(sample.image, VideoFrame)]
+    video, last = frames[-1].video, frames[-1].index + 1
+    count, problem = count_frames(video, last)
+    if count < last:
+        kind = FindingKind.MISSING_PICTURE if problem is None else FindingKind.CORRUPT_PICTURE
+        why = f"ends after {count} frames" if problem is None else f"is damaged after {count} frames ({problem})"
+        findings.add(kind, video, f"{why}, {last} are asked for")
+    return {frame: f"{video.absolute()} frame {frame.index}" for frame in frames if frame.index < count}
 
 
 def _read_labels(part: Part, folder: Path, classes: tuple[str, ...], findings: Findings) -> list[Sample]:

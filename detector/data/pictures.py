@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""What PIL raises for files that it cannot decode."""
+
 
 class PictureFacts(NamedTuple):
     """What looking at a file has shown.
@@ -48,8 +51,13 @@ def _facts(path: Path) -> PictureFacts:
                 "RGB", (1, 1)
             )  # a JPEG is decoded at an eighth of its size: all of its data, but fewer pixels
             picture.load()
-    except Image.UnidentifiedImageError:
-        return PictureFacts(sha256, "no picture of a known format" if data else "empty")
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        return PictureFacts(sha256, str(error))
+    except DECODING_ERRORS as error:
+        return PictureFacts(sha256, reason(error))
     return PictureFacts(sha256, None)
+
+
+def reason(error: BaseException) -> str:
+    """Why a picture cannot be decoded, in words that do not name it."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "empty, or no picture of a known format"
+    return getattr(error, "strerror", None) or str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -88,6 +88,17 @@ def video_size(video: Path) -> tuple[int, int]:
             return stream.height, stream.width
     except (FFmpegError, IndexError) as error:
         raise DataError(f"cannot open video {video}: {error}") from error
+
+
+def count_frames(video: Path, most: int) -> tuple[int, str | None]:
+    """How many frames of a video can be decoded, up to so many, and what ended it before: None for its regular end."""
+    count = 0
+    try:
+        for _ in islice(_decode(video), most):
+            count += 1
+    except DataError as error:
+        return count, str(error)
+    return count, None
 
 
 def _read_file(path: Path) -> NDArray[np.uint8]:

@@ -33,6 +33,25 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     check.set_defaults(command=_check)
 
+    video = actions.add_parser(
+        "from-video",
+        parents=[common],
+        help="pictures and labels from a labeled video",
+        description="Makes a data set of frames of a video: pictures, COCO files that labelling tools read, and the "
+        "data set file for `vidan train`. LABELS are MOTChallenge rows, frames counted from 1, such as labelling tools "
+        "and `vidan tracks export` write them. The end of the time is for validation.",
+    )
+    video.add_argument("video", type=Path, metavar="VIDEO")
+    video.add_argument("labels", type=Path, metavar="LABELS", help="text: frame, id, left, top, width, height, ...")
+    video.add_argument("--output", type=Path, metavar="DIR", required=True, help="a new folder")
+    video.add_argument("--class", dest="class_name", default="person", metavar="NAME", help="person by default")
+    video.add_argument(
+        "--frames", nargs=2, type=int, metavar=("FIRST", "LAST"), help="from 1; those with rows by default"
+    )
+    video.add_argument("--every", type=int, default=5, metavar="N", help="one frame in N; 5 by default")
+    video.add_argument("--val", type=float, default=0.2, metavar="SHARE", help="for validation; 0.2 by default")
+    video.set_defaults(command=_from_video)
+
 
 def _check(options: argparse.Namespace) -> int:
     from vidan.detector.data import SPLITS, DataError, check_dataset
@@ -72,3 +91,29 @@ def _exit_code(report: DatasetReport) -> int:
         return 0
     sys.stderr.write("vidan: the data set has errors; training refuses it until they are mended\n")
     return ConfigError.exit_code
+
+
+def _from_video(options: argparse.Namespace) -> int:
+    from vidan.detector.data import DataError, VideoChoice, load_dataset, write_video_dataset
+    from vidan.pipeline.errors import ConfigError, SinkError, cannot_write
+
+    if options.every < 1:
+        raise ConfigError(f"--every must be at least 1, got {options.every}")
+    if not 0 < options.val < 1:
+        raise ConfigError(f"--val must lie between 0 and 1, got {options.val:g}")
+    frames = None if options.frames is None else (options.frames[0], options.frames[1])
+    if frames is not None and not 1 <= frames[0] <= frames[1]:
+        raise ConfigError(f"--frames go from the first to the last, counted from 1, got {frames[0]} {frames[1]}")
+    choice = VideoChoice(frames, options.every, options.val)
+    try:
+        path = write_video_dataset(options.video, options.labels, options.output, options.class_name, choice)
+        counts = {split: len(load_dataset(path, split)[0]) for split in ("train", "val")}
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except FileExistsError as error:
+        raise SinkError(str(error)) from error
+    except OSError as error:
+        raise cannot_write("the data set", options.output, error) from error
+    sys.stdout.write(f"{counts['train']} pictures to train on, {counts['val']} to judge by\n")
+    sys.stdout.write(f"data set  {path}\nlook at it with `vidan data check {path}`\n")
+    return 0

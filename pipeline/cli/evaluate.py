@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from vidan.pipeline.cli.evaluate_detector import add_detector_command
 from vidan.pipeline.cli.exits import EXIT_INACCURATE
 from vidan.pipeline.cli.tracks import add_box_options
 
@@ -16,9 +17,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the commands to `vidan`; the options in `common` are those of every command."""
-    evaluate = commands.add_parser("eval", help="judge tracks or counts against the truth")
+    evaluate = commands.add_parser("eval", help="judge detections, tracks or counts against the truth")
     actions = evaluate.add_subparsers(title="what", metavar="WHAT", required=True)
 
+    add_detector_command(actions, common)
     tracks = actions.add_parser(
         "tracks",
         parents=[common],

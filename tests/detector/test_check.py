@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidan.detector.data import DataError, FindingKind, check_dataset, load_dataset, parts
+from vidan.detector.data import DataError, FindingKind, check_dataset, load_dataset, parts, read_images
 from vidan.detector.data.label_cache import KEPT
 
 HEIGHT, WIDTH = 60, 120
@@ -116,6 +116,28 @@ def test_a_data_set_without_one_good_picture_says_why(data: Path) -> None:
         load_dataset(data, "train")
 
 
+CLIP, TRUTH = (Path(__file__).parents[2] / "samples" / name for name in ("campus.mp4", "campus_gt.txt"))
+
+
+def video_set(folder: Path, video: Path, frames: str) -> Path:
+    path = folder / "data.yaml"
+    part = f"{{format: mot-video, video: {video}, labels: {TRUTH}, frames: {frames}}}"
+    path.write_text(f"classes: [person]\ntrain: [{part}]\n")
+    return path
+
+
+def test_frames_after_the_end_of_a_video_are_left_out_and_told(tmp_path: Path) -> None:
+    report = check_dataset(video_set(tmp_path, CLIP, "[250, 300]"))
+    assert len(report.samples("train")) == 16
+    (finding,) = [each for each in report.findings if each.kind is FindingKind.MISSING_PICTURE]
+    assert str(finding) == f"{CLIP}: ends after 265 frames, 300 are asked for"
+
+
+def test_a_video_without_one_frame_that_was_asked_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"can be used; the first: .*ends after 265 frames"):
+        load_dataset(video_set(tmp_path, CLIP, "[290, 300]"), "train")
+
+
 def test_the_same_picture_in_train_and_val_is_found_whatever_it_is_called(data: Path) -> None:
     images = data.parent / "images"
     (images / "val" / "c.png").write_bytes((images / "train" / "a.png").read_bytes())
@@ -177,6 +199,14 @@ def test_what_has_changed_is_read_again(data: Path, reads: list[object], home: P
     assert len(reads) == 2
     if change.startswith("labels"):
         assert samples[0].class_id.tolist() == [1]
+
+
+def test_what_is_kept_is_found_from_any_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name in ((data.parent, Path("data.yaml")), (data.parents[1], data.relative_to(data.parents[1]))):
+        monkeypatch.chdir(place)
+        for _ in range(2):
+            samples, _ = load_dataset(name, "train")
+            assert len(list(read_images(sample.image for sample in samples))) == 2
 
 
 def test_thinning_and_repeating_read_nothing_anew(data: Path, reads: list[object]) -> None:

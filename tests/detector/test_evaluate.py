@@ -70,6 +70,14 @@ def test_a_box_that_covers_half_counts_at_the_lowest_threshold_alone() -> None:
     assert metrics.ap50_95 == pytest.approx(0.1)
 
 
+def test_sizes_are_judged_by_themselves() -> None:
+    small, large = [0, 0, 20, 20], [0, 0, 97, 97]
+    found = [detections([small, [40, 40, 60, 60]], [0, 0], [0.9, 0.8])]
+    metrics = evaluate_detections(found, [sample([small, large], [0, 0])], NAMES)
+    assert metrics.by_size == pytest.approx({"small": 1, "large": 0})
+    assert metrics.per_class["person"].by_size == metrics.by_size
+
+
 def test_a_detection_on_an_ignored_object_does_no_harm() -> None:
     boxes = [[10, 10, 50, 50], [60, 60, 90, 90]]
     found = [detections(boxes, [0, 0], [0.5, 0.9])]

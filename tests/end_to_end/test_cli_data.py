@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from vidan.detector.boxes import clip_boxes
+from vidan.detector.data import load_dataset, read_images
+from vidan.detector.data.labels import read_mot_video
 from vidan.pipeline.cli.main import main
 
 
@@ -68,3 +71,48 @@ def test_errors_in_labels_are_told_and_end_the_check_with_2(data: Path, capsys: 
     assert f"{path}:1: class 9 is unknown, classes go 0 to 1" in told.out
     assert "and 2 more" in told.out
     assert told.err == "vidan: the data set has errors; training refuses it until they are mended\n"
+
+
+CLIP, TRUTH = (Path(__file__).parents[2] / "samples" / name for name in ("campus.mp4", "campus_gt.txt"))
+FROM_VIDEO = ["data", "from-video", str(CLIP), str(TRUTH), "--output", "made"]
+
+
+def test_a_labeled_video_becomes_pictures_with_the_same_objects(folder: Path) -> None:
+    assert main([*FROM_VIDEO, "--frames", "11", "50", "--every", "4", "--val", "0.3", "--class", "walker"]) == 0
+    train, classes = load_dataset(folder / "made" / "made.yaml", "train")
+    val, _ = load_dataset(folder / "made" / "made.yaml", "val")
+    assert classes == ("walker",)
+    names = [sample.image.name for sample in [*train, *val] if isinstance(sample.image, Path)]
+    assert names == [f"campus-{frame:06d}.jpg" for frame in range(11, 51, 4)]
+    assert len(val) == 3
+    originals = read_mot_video(CLIP, TRUTH, 11, 50)[::4]
+    for made, original in zip([*train, *val], originals, strict=True):
+        inside = clip_boxes(original.xyxy, *original.size)
+        assert np.abs(made.xyxy - inside).max() < 1e-3
+        assert made.ignored.tolist() == original.ignored.tolist()
+    images = zip(read_images(s.image for s in val), read_images(s.image for s in originals[-3:]), strict=True)
+    assert all(np.abs(own.astype(int) - other).mean() < 4 for own, other in images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--every", "0"], 2, "--every must be at least 1"),
+        (["--val", "1"], 2, "--val must lie between 0 and 1"),
+        (["--frames", "9", "3"], 2, "from the first to the last"),
+        (["--frames", "250", "275", "--every", "1", "--val", "0.5"], 2, "ends after 265 frames, frame 266 is labeled"),
+        (["--frames", "1", "5"], 2, "are for 'val'"),
+    ],
+)
+def test_a_data_set_that_cannot_be_made_leaves_nothing_behind(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    assert main([*FROM_VIDEO, *arguments]) == code
+    assert words in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "made").mkdir()
+    assert main(FROM_VIDEO) == 4
+    assert "made is there already; name another folder" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import numpy as np
 
 from vidan.detector.boxes import xywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
-from vidan.detector.data.labels.common import make_sample, names_listed, read_text, size_or_finding
+from vidan.detector.data.labels.common import make_sample, names_listed, picture_size, read_text
 from vidan.detector.data.samples import DataError, Sample
 
 
@@ -78,7 +78,7 @@ def read_coco(
 
 def _is_as_said(picture: Path, size: tuple[int, int], findings: Findings) -> bool:
     """Whether the picture is there and as large as its annotations say."""
-    found = size_or_finding(picture, findings)
+    found = picture_size(picture, findings)
     if found is not None and found != size:
         what = f"{found[1]}x{found[0]} pixels, its annotations are for {size[1]}x{size[0]}"
         findings.add(FindingKind.WRONG_SIZE, picture, what)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vidan.detector.boxes import box_area, box_iou, clip_boxes
 from vidan.detector.data.findings import FindingKind, Findings
+from vidan.detector.data.pictures import DECODING_ERRORS, reason
 from vidan.detector.data.samples import DataError, ImageSource, Sample
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -28,7 +29,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: not UTF-8 text, which labels must be") from error
@@ -43,7 +44,7 @@ def listed(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise DataError(f"cannot list {folder}: {error}") from error
+        raise DataError(f"cannot list {folder}: {error.strerror}") from error
 
 
 def listed_pictures(folder: Path) -> list[Path]:
@@ -58,29 +59,24 @@ def listed_pictures(folder: Path) -> list[Path]:
     return pictures
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, findings: Findings) -> tuple[int, int] | None:
     """Height and width as `read_images` will give them, from the header: turned if the camera says so.
 
-    Raises:
-        DataError: If there is no such picture, or it has no header.
+    None, and a finding, if there is no such picture, or it has no header.
     """
     try:
         with Image.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read picture {path}: {error}") from error
-    return (width, height) if turned else (height, width)
-
-
-def size_or_finding(path: Path, findings: Findings) -> tuple[int, int] | None:
-    """Height and width of a picture; None, and a finding, if it cannot be used."""
-    try:
-        return picture_size(path)
-    except DataError as error:
-        kind = FindingKind.CORRUPT_PICTURE if path.exists() else FindingKind.MISSING_PICTURE
-        findings.add(kind, path, "there is no such file" if not path.exists() else str(error))
+    except DECODING_ERRORS as error:
+        missing = isinstance(error, FileNotFoundError)
+        findings.add(
+            FindingKind.MISSING_PICTURE if missing else FindingKind.CORRUPT_PICTURE,
+            path,
+            "there is no such file" if missing else reason(error),
+        )
         return None
+    return (width, height) if turned else (height, width)
 
 
 def make_sample(

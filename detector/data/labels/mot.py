@@ -20,7 +20,7 @@ import numpy as np
 
 from vidan.detector.boxes import xywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
-from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, read_text, size_or_finding
+from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, picture_size, read_text
 from vidan.detector.data.samples import DataError, ImageSource, Sample, VideoFrame, video_size
 
 TRUTH = Path("gt", "gt.txt")
@@ -82,6 +82,20 @@ def read_mot_video(
     return samples
 
 
+def labeled_frames(labels: Path) -> tuple[int, int]:
+    """The first and the last frame that has a row.
+
+    Raises:
+        DataError: If a row is wrong, or there is none.
+    """
+    findings = Findings()
+    rows = _read_rows(labels, PEDESTRIANS, findings)
+    findings.raise_errors()
+    if not rows:
+        raise DataError(f"{labels} has no rows, so nothing is labeled")
+    return min(rows), max(rows)
+
+
 def read_mot_folder(folder: Path, choice: MotChoice = PEDESTRIANS, *, findings: Findings | None = None) -> list[Sample]:
     """Samples of a sequence's folder, or of a folder of such folders.
 
@@ -118,7 +132,7 @@ def _read_sequence(folder: Path, choice: MotChoice, findings: Findings) -> Itera
         if not picture.stem.isdecimal():
             raise DataError(f"{picture} is not named by the number of its frame, as in 000001.jpg")
         objects = rows.pop(int(picture.stem), [])
-        if (size := size_or_finding(picture, findings)) is not None:
+        if (size := picture_size(picture, findings)) is not None:
             yield _sample(picture, size, objects, folder / TRUTH, findings)
     for frame, left in rows.items():
         findings.add(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector.data.findings import FindingKind, Findings
-from vidan.detector.data.labels.common import PICTURE_SUFFIXES, listed, make_sample, read_text, size_or_finding
+from vidan.detector.data.labels.common import PICTURE_SUFFIXES, listed, make_sample, picture_size, read_text
 from vidan.detector.data.samples import DataError, Sample
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -61,7 +61,7 @@ def read_voc(
             continue
         picture = beside or images / (root.findtext("filename") or f"{name}.jpg").strip()
         by_stem.pop(picture.stem, None)
-        if (size := size_or_finding(picture, found)) is not None:
+        if (size := picture_size(picture, found)) is not None:
             samples.append(reader.sample(root, picture, size))
     found.add_passed_over(annotations, passed_over)
     if listing is None:

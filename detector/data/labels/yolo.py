@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidan.detector.boxes import cxcywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
-from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, read_text, size_or_finding
+from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, picture_size, read_text
 from vidan.detector.data.samples import DataError, Sample
 
 
@@ -47,7 +47,7 @@ def read_yolo(
         file = files.get(picture.stem)
         if file is None:
             found.add(FindingKind.NO_LABELS, picture)
-        if (size := size_or_finding(picture, found)) is None:
+        if (size := picture_size(picture, found)) is None:
             continue
         numbers, rows = _read_file(file, class_names, found)
         height, width = size

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -12,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector.boxes import box_area, xyxy_to_xywh
-from vidan.detector.data.samples import Sample, read_images
-from vidan.detector.detections import Detections, Detector
+from vidan.detector.data.samples import Sample
+from vidan.detector.detections import Detections
+
+SIZES = ("small", "medium", "large")
+"""Of objects by their area: below 32², below 96², and above, in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,14 @@ class AveragePrecision:
         ap50_95: Mean over the IoU thresholds 0.50, 0.55, ... 0.95 that make a detection count as right.
         ap50: At IoU 0.50.
         ap75: At IoU 0.75.
+        by_size: `ap50_95` of the objects of each of the `SIZES` alone; sizes without objects are not there. Detections
+            of another size that match none of these objects are not held against them.
     """
 
     ap50_95: float
     ap50: float
     ap75: float
+    by_size: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,52 +75,20 @@ def evaluate_detections(
         raise ValueError(f"none of the {len(samples)} samples shows an object, so there is nothing to judge")
     precision = _precision(_ground_truth(samples, class_names), _results(predictions))
     curves = {name: precision[:, :, index] for index, name in enumerate(class_names)}
-    per_class = {name: _average(curve) for name, curve in curves.items() if (curve >= 0).all()}
+    per_class = {name: _average(curve) for name, curve in curves.items() if (curve[..., 0] >= 0).all()}
     return DetectionMetrics(
         ap50_95=fmean(each.ap50_95 for each in per_class.values()),
         ap50=fmean(each.ap50 for each in per_class.values()),
         ap75=fmean(each.ap75 for each in per_class.values()),
+        by_size={
+            size: fmean(each.by_size[size] for each in per_class.values() if size in each.by_size)
+            for size in SIZES
+            if any(size in each.by_size for each in per_class.values())
+        },
         per_class=per_class,
         images=len(samples),
         objects=objects,
     )
-
-
-def evaluate_detector(
-    detector: Detector, samples: Sequence[Sample], class_names: Sequence[str] | None = None, batch: int = 8
-) -> DetectionMetrics:
-    """Average precision of a detector on labeled pictures.
-
-    Args:
-        detector: Its own confidence threshold applies; see `evaluate_detections`.
-        samples: What is to be found.
-        class_names: Names of the samples' class ids, each known to the detector; objects of its other classes are not
-            judged. None: the detector's own.
-        batch: How many pictures are detected together.
-
-    Raises:
-        ValueError: If the detector does not know a class; or as `evaluate_detections`.
-        DataError: If a picture cannot be read.
-        ImportError: If faster-coco-eval is not installed.
-    """
-    names = tuple(class_names or detector.class_names)
-    if unknown := set(names) - set(detector.class_names):
-        raise ValueError(
-            f"the detector does not know {sorted(unknown)}; its classes are {', '.join(detector.class_names)}"
-        )
-    images = read_images(sample.image for sample in samples)
-    predictions: list[Detections] = []
-    while pictures := list(islice(images, batch)):
-        predictions.extend(detector.detect(pictures))
-    judged = [_renumbered(found, detector.class_names, names) for found in predictions]
-    return evaluate_detections(judged, samples, names)
-
-
-def _renumbered(found: Detections, names: Sequence[str], new_names: Sequence[str]) -> Detections:
-    """The detections of classes in ``new_names``, with their index there as class id."""
-    new_id = np.array([new_names.index(name) if name in new_names else -1 for name in names], np.int64)
-    class_id = new_id[found.class_id]
-    return Detections(found.xyxy, found.confidence, class_id)[class_id >= 0]
 
 
 def _ground_truth(samples: Sequence[Sample], class_names: Sequence[str]) -> dict[str, Any]:
@@ -142,7 +115,10 @@ def _results(predictions: Sequence[Detections]) -> Iterator[dict[str, Any]]:
 
 
 def _precision(ground_truth: dict[str, Any], results: Iterator[dict[str, Any]]) -> NDArray[np.float64]:
-    """(10, 101, classes) precision at IoU thresholds and recalls; -1 for a class without objects."""
+    """(10, 101, classes, 4) precision at IoU thresholds and recalls, for all objects and for each of the `SIZES`.
+
+    It is -1 where a class has no objects.
+    """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -151,9 +127,11 @@ def _precision(ground_truth: dict[str, Any], results: Iterator[dict[str, Any]]) 
     evaluator = COCOeval_faster(truth, truth.loadRes(list(results)), "bbox")
     evaluator.evaluate()
     evaluator.accumulate()
-    return np.asarray(evaluator.eval["precision"])[:, :, :, 0, -1]  # objects of every area, 100 detections per picture
+    return np.asarray(evaluator.eval["precision"])[..., -1]  # of 100 detections per picture
 
 
 def _average(curve: NDArray[np.float64]) -> AveragePrecision:
+    """Of a class, (10, 101, 4)."""
     ap = curve.mean(axis=1)
-    return AveragePrecision(ap50_95=float(ap.mean()), ap50=float(ap[0]), ap75=float(ap[5]))
+    by_size = {size: float(ap[:, n].mean()) for n, size in enumerate(SIZES, 1) if (curve[..., n] >= 0).all()}
+    return AveragePrecision(ap50_95=float(ap[:, 0].mean()), ap50=float(ap[0, 0]), ap75=float(ap[5, 0]), by_size=by_size)
