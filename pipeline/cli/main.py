@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vidan.pipeline.cli import batch, data, database, evaluate, replay, report, run, tracks, train, weights
+from vidan.pipeline.cli import batch, data, database, evaluate, export, replay, report, run, tracks, train, weights
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
 from vidan.pipeline.cli.logs import FORMATS, say_error, start_logging
 from vidan.pipeline.errors import SinkError
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     database.add_commands(commands, common)
     data.add_commands(commands, common)
     train.add_commands(commands, common)
+    export.add_commands(commands, common)
     weights.add_commands(commands, common)
     return parser
 

@@ -13,7 +13,6 @@ import threading
 import time
 from types import TracebackType
 from typing import Any
-from typing import Any
 
 import av.container.core
 
