@@ -18,6 +18,7 @@ from vidan.detector.nms import NmsOptions
 from vidan.detector.runtimes.base import Runtime
 from vidan.detector.weights.checkpoint import WeightsCard, read_card
 from vidan.detector.weights.checksum import file_sha256
+from vidan.detector.weights.exported import export_format
 
 STRIDE = 32
 """Pixels per cell of the coarsest map: sides of a network's input are multiples of it."""
@@ -105,7 +106,7 @@ def load_detector(
     """A detector from a weights file.
 
     Args:
-        weights: A file of ours.
+        weights: A file of ours, or an exported network, which runs on the runtime of its format.
         runtime: ``auto``, ``openvino`` or ``torch``; auto takes torch on a GPU and OpenVINO on a CPU.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` (the fastest that the device computes well), ``fp32``, ``bf16`` or ``fp16``.
@@ -133,8 +134,10 @@ def load_detector(
 
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"unknown device {device!r}; there are auto, cpu, cuda and cuda:N")
+    if exported := export_format(weights):
+        runtime = _runtime_of(exported, runtime, weights)
     if device == "auto":
-        device = "cuda" if runtime != "openvino" and _gpu_is_usable() else "cpu"
+        device = "cuda" if runtime in ("auto", "torch", "torchscript") and _gpu_is_usable() else "cpu"
     if runtime == "auto":
         runtime = "openvino" if device == "cpu" and find_spec("openvino") else "torch"
     return YoloDetector(
@@ -146,6 +149,13 @@ def load_detector(
     )
 
 
+def _runtime_of(exported: str, wanted: str, path: Path) -> str:
+    """The runtime of an exported network; its format leaves no choice."""
+    if wanted not in ("auto", exported):
+        raise ValueError(f"runtime {wanted}: {path.name} is an exported network ({exported}); use runtime auto")
+    return exported
+
+
 def _open_runtime(
     runtime: str, weights: Path, sha256: str, device: str, precision: str, batch: int, threads: int | None
 ) -> Runtime:
@@ -153,9 +163,18 @@ def _open_runtime(
         from vidan.detector.runtimes.torch_runtime import TorchRuntime
 
         return TorchRuntime(weights, device=device, precision=precision, batch=batch, threads=threads)
+    if runtime == "torchscript":
+        from vidan.detector.runtimes.torchscript_runtime import TorchScriptRuntime
+
+        return TorchScriptRuntime(weights, device=device, precision=precision, threads=threads)
+    if runtime in ("openvino", "onnx") and device != "cpu":
+        name = {"openvino": "OpenVINO", "onnx": "onnxruntime"}[runtime]
+        raise ValueError(f"device {device}: {name} computes on the CPU here; use .safetensors weights for a GPU")
+    if runtime == "onnx":
+        from vidan.detector.runtimes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(weights, precision=precision, threads=threads)
     if runtime == "openvino":
-        if device != "cpu":
-            raise ValueError(f"device {device}: OpenVINO computes on the CPU here; use runtime torch for a GPU")
         from vidan.detector.runtimes.openvino_runtime import OpenVinoRuntime
 
         return OpenVinoRuntime(weights, sha256, precision=precision, threads=threads)

@@ -14,6 +14,7 @@ import openvino
 
 from vidan.detector.errors import WeightsError
 from vidan.detector.weights.checksum import file_sha256
+from vidan.detector.weights.exported import check_openvino_weights, export_format, unreadable
 from vidan.detector.weights.registry import cache_folder
 
 logger = logging.getLogger(__name__)
@@ -34,15 +35,17 @@ def load_graph(weights: Path, sha256: str) -> openvino.Model:
 
     Its input is (?, H, W, 3) RGB; `reshape` gives it any size of multiples of 32. Its outputs are the three maps,
     (?, channels, h, w) float32, finest first. It is read from the cache; if it is not there, or not whole, it is
-    converted again, which is the only time that torch is loaded.
+    converted again, which is the only time that torch is loaded. An exported network is such a graph already.
 
     Args:
-        weights: A file of ours.
+        weights: A file of ours, or an exported ``.xml``.
         sha256: Of that file.
 
     Raises:
         WeightsError: If the weights cannot be used.
     """
+    if export_format(weights):
+        return _exported(weights)
     try:
         folder = cache_folder() / "openvino" / _key(sha256)
     except WeightsError as error:
@@ -61,6 +64,14 @@ def load_graph(weights: Path, sha256: str) -> openvino.Model:
         return kept  # what later runs read: the first answers with the same bits
     logger.warning("the converted network could not be kept in %s (%s); set VIDAN_HOME", folder, problem)
     return graph
+
+
+def _exported(path: Path) -> openvino.Model:
+    check_openvino_weights(path)
+    try:
+        return the_core().read_model(path)
+    except RuntimeError as error:
+        raise unreadable(path, error) from error
 
 
 def _key(sha256: str) -> str:

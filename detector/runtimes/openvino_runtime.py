@@ -34,7 +34,7 @@ class OpenVinoRuntime:
     suppresses the last one meanwhile.
 
     Args:
-        weights: A file of ours.
+        weights: A file of ours, or an exported ``.xml``.
         sha256: Of that file; the converted network is kept in the cache under it.
         precision: ``auto`` (bf16 where the CPU computes with it, else fp32), ``fp32`` or ``bf16``.
         threads: For the network; None for as many as this process may use.
@@ -48,7 +48,9 @@ class OpenVinoRuntime:
         self._core = the_core()
         self._precision = _precision(precision, self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._compile_options = _compile_options(self._precision, threads)
-        self._classes = len(read_card(weights).classes)
+        card = read_card(weights)
+        self._classes = len(card.classes)
+        self._exported = card.export
         self._graph = load_graph(weights, sha256)
         self._networks: dict[tuple[int, int], _Network] = {}
 
@@ -72,12 +74,19 @@ class OpenVinoRuntime:
                 left.network.idle.append(left.request)
         return survivors
 
+    def maps(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The head's raw maps (channels, h, w) of one picture, finest first."""
+        request = self._network((image.shape[0], image.shape[1])).idle[-1]
+        request.infer({0: image[None]})
+        return [request.get_output_tensor(level).data[0].copy() for level in range(len(request.output_tensors))]
+
     def describe(self) -> dict[str, str]:
         """See `Runtime.describe`."""
         return {
             "runtime": f"openvino {version('openvino')}",
             "device": f"cpu ({self._core.get_property('CPU', 'FULL_DEVICE_NAME')})",
-            "precision": self._precision,
+            # int8 is a property of the file; what is not int8 in it computes in the precision of this CPU.
+            "precision": "int8" if self._exported and self._exported.precision == "int8" else self._precision,
         }
 
     def _finish(self, running: deque[_Running], options: NmsOptions) -> Detections:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from vidan.detector.errors import WeightsError
 from vidan.detector.models.variant import PUBLISHED, Variant
 from vidan.detector.weights.atomic import write_atomically
+from vidan.detector.weights.exported import export_format, read_exported_card
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,23 @@ MAX_CLASS_WIDTH = 1024
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord:
+    """How an exported network was made.
+
+    Attributes:
+        format: ``onnx``, ``openvino`` or ``torchscript``.
+        precision: In which it computes, or keeps its weights: ``fp32``, ``fp16`` or ``int8``.
+        weights_sha256: Of the weights file.
+        calibration_pictures: How many pictures set the ranges of int8.
+    """
+
+    format: str
+    precision: str
+    weights_sha256: str
+    calibration_pictures: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +74,7 @@ class WeightsCard:
         provenance: Of a training: what it started from, data file, device, precision; names to facts.
         vidan_version: That wrote the file.
         created: When, ISO 8601 in UTC.
+        export: Of an exported network, how it was made; None for weights of ours.
 
     Raises:
         ValueError: If there is no class, a class name twice, a size that is no multiple of 32, or a width or number
@@ -75,6 +94,7 @@ class WeightsCard:
     provenance: Mapping[str, str] = field(default_factory=dict)
     vidan_version: str = field(default_factory=lambda: version("vidan"))
     created: str = field(default_factory=_now)
+    export: ExportRecord | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -114,29 +134,31 @@ def save_weights(
             f"{path}: not written, {broken} would hold values that are not finite"
             + ("; store them with half=False" if half else "")
         )
-    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in dataclasses.asdict(card).items()}
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, card_fields(card))
     try:
         write_atomically(path, data)
     except OSError as error:
         raise WeightsError(f"{path}: the weights cannot be written ({error.strerror})") from error
 
 
+def card_fields(card: WeightsCard) -> dict[str, str]:
+    """A card as files carry it: one JSON text per field, and the name of this format."""
+    return {"format": FORMAT} | {key: json.dumps(value) for key, value in dataclasses.asdict(card).items()}
+
+
 def read_card(path: Path) -> WeightsCard:
-    """The card of a weights file; only the header is read, torch is not loaded.
+    """The card of a weights file or an exported network; only the header is read, torch is not loaded.
 
     Raises:
         WeightsError: If the file is missing, broken, or not one of ours.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
+    if export_format(path):
+        metadata, made_by = read_exported_card(path), "`vidan export`"
+    else:
+        metadata, made_by = _read_header(path), "`vidan train`, `vidan weights pull` or `vidan weights import`"
     if metadata.get("format") != FORMAT:
         raise WeightsError(
-            f"{path}: a safetensors file without the card of {FORMAT} (format {metadata.get('format')!r}); "
-            "use a file that `vidan train`, `vidan weights pull` or `vidan weights import` wrote"
+            f"{path}: without the card of {FORMAT} (format {metadata.get('format')!r}); use a file that {made_by} wrote"
         )
     known = {f.name for f in dataclasses.fields(WeightsCard)}
     try:
@@ -147,6 +169,14 @@ def read_card(path: Path) -> WeightsCard:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'card'}: {p['msg']}" for p in error.errors())
         raise WeightsError(f"{path}: its card is wrong ({problems}); get the file again") from error
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -169,6 +199,8 @@ def load_model(path: Path) -> tuple[Gelan, WeightsCard]:
     Raises:
         WeightsError: If the file is missing or broken, or its tensors do not fit the model that the card names.
     """
+    if export_format(path):
+        raise WeightsError(f"{path}: an exported network; this needs the .safetensors file that it was made of")
     card = read_card(path)
     state = load_state(path)
     try:

@@ -20,7 +20,7 @@ exit codes:
   4    an output cannot be written
   5    weights are missing or cannot be used
   6    two runs differ (vidan diff)
-  7    counts are further from the truth than --max-error allows (vidan eval)
+  7    further from the truth than allowed (vidan eval --max-error), or from PyTorch (vidan export)
   130  interrupted (Ctrl-C or SIGTERM); everything up to then is saved
 """
 

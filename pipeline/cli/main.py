@@ -15,6 +15,7 @@ from vidan.pipeline.cli import (
     database,
     deliver,
     evaluate,
+    export,
     features,
     replay,
     report,
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_commands(commands, common)
     train.add_commands(commands, common)
     features.add_commands(commands, common)
+    export.add_commands(commands, common)
     weights.add_commands(commands, common)
     return parser
 

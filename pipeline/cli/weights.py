@@ -38,7 +38,7 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     importing.set_defaults(command=_import)
 
     show = actions.add_parser("show", parents=[common], help="what a weights file says about itself")
-    show.add_argument("weights", metavar="WEIGHTS", help="a name, or a .safetensors file")
+    show.add_argument("weights", metavar="WEIGHTS", help="a name, a .safetensors file, or an exported network")
     show.set_defaults(command=_show)
 
 
@@ -98,6 +98,10 @@ def _print_card(path: Path, card: WeightsCard) -> None:
     facts = {"file": path} | asdict(card)
     facts["classes"] = f"{len(card.classes)}: {', '.join(card.classes)}"
     facts["metrics"] = ", ".join(f"{name} {value:g}" for name, value in card.metrics.items())
+    if (export := card.export) is not None:
+        told = f"{export.format} {export.precision}, of weights with SHA-256 {export.weights_sha256}"
+        calibrated = f"; ranges by {export.calibration_pictures} pictures" if export.calibration_pictures else ""
+        facts["export"] = told + calibrated
     _print_facts(facts)
 
 

@@ -1,0 +1,64 @@
+"""`vidan export`, and a run with what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidan.detector.export import ParityError
+from vidan.pipeline.cli.main import main
+
+Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_a_run_counts_the_same_with_the_exported_file(
+    tmp_path: Path, weights: Path, clip: Callable[[int], Path], vidan: Vidan
+) -> None:
+    done = vidan("export", weights, "--output", tmp_path / "out" / "random.xml", "--footage", clip(15), "--pictures", 4)
+    assert done.returncode == 0, done.stderr
+    assert "compared on 4 pictures of the footage" in done.stdout
+    assert "openvino fp32" in done.stdout
+    runs = []
+    for name in (weights, tmp_path / "out" / "random.xml"):
+        config = tmp_path / f"{name.suffix[1:]}.yaml"
+        config.write_text(
+            f"detector: {{weights: {name}, device: cpu, precision: fp32, max_detections: 20}}\n"
+            f"streams: [{{name: a, source: {clip(15)}}}]\n"
+            "rules: {gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}}\n"
+            "output: {video: false, report: false}\n"
+        )
+        done = vidan("run", config, "--output", tmp_path / "runs" / name.suffix[1:])
+        assert done.returncode == 0, done.stderr
+        runs.append(tmp_path / "runs" / name.suffix[1:])
+    assert (runs[1] / "events.jsonl").read_bytes() == (runs[0] / "events.jsonl").read_bytes()
+    detector = json.loads((runs[1] / "run.json").read_text())["detector"]
+    assert detector["weights_sha256"] == hashlib.sha256((tmp_path / "out" / "random.xml").read_bytes()).hexdigest()
+
+
+def test_int8_without_footage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "demo", "--precision", "int8"]) == 2
+    assert "--footage" in capsys.readouterr().err
+
+
+def test_a_refused_export_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from vidan.detector import export as room
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ParityError("not exported: onnx in fp32 is too far from PyTorch")
+
+    monkeypatch.setattr(room, "export_weights", refuse)
+    assert main(["export", "demo", "--output", str(tmp_path / "a.xml")]) == 7
+    assert capsys.readouterr().err == "vidan: not exported: onnx in fp32 is too far from PyTorch\n"
+
+
+@pytest.mark.parametrize("option", [("--pictures", "0"), ("--max-ap-loss", "-1"), ("--footage", "missing.mp4")])
+def test_wrong_options_are_told(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "demo", *option]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
