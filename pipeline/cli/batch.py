@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE
+from vidan.pipeline.cli.logs import say_error
 from vidan.pipeline.cli.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _batch(options: argparse.Namespace) -> int:
     else:
         print_results(results)
     for failure in failures_of(plan):
-        sys.stderr.write(f"vidan: {failure}\n")
+        say_error(failure)
     if is_stopped():
         return EXIT_INTERRUPTED
     return EXIT_SOURCE if failures_of(plan) else 0
