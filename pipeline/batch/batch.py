@@ -303,7 +303,7 @@ class _Batch:
             Footage(file.path, file.sha256 or "", file.folder or Path(), file.placed.start) for file in detected
         )
         others = [file for file in camera.files if file.status is not FileStatus.DETECTED]
-        problems = [f"{file.path.name} is left out: {file.reason}" for file in others]
+        problems = [f"{file.path.name} is left out: {file.reason}".replace(f"{file.path} ", "it ") for file in others]
         job = Counting(
             self._plan.config_of(camera),
             footage,
@@ -345,7 +345,8 @@ class _Batch:
 def failures_of(plan: Plan) -> tuple[str, ...]:
     """Everything that went wrong, in sentences."""
     left_out = [f"{left.path}: {left.reason}" for left in plan.left_out]
-    files = [f"{file.path}: {file.reason}" for file in plan.files if file.status is FileStatus.FAILED]
+    failed = [(str(file.path), file.reason or "") for file in plan.files if file.status is FileStatus.FAILED]
+    files = [reason if path in reason else f"{path}: {reason}" for path, reason in failed]
     cameras = [f"camera {camera.name}: {camera.problem}" for camera in plan.cameras if camera.problem]
     return (*left_out, *files, *cameras)
 

@@ -259,16 +259,24 @@ def _scaled(found: Detections, scale: NDArray[np.float32]) -> Detections:
 
 
 def _decode_one(path: Path, pts: int | None, height: int, width: int) -> NDArray[np.uint8]:
-    """One picture of a file, (height, width, 3) uint8 RGB; the first of the file where its time is unknown."""
-    recording = Recording(path)
-    try:
-        if pts is not None:
-            recording.seek(pts)
-        for picture in recording.pictures():
-            if pts is None or (picture.frame.pts is not None and picture.frame.pts >= pts):
-                orientation = Orientation.of(picture.frame)
-                converter = RgbConverter(*orientation.upright_size(picture.frame.height, picture.frame.width))
-                return fit(converter.to_rgb(picture.frame, orientation), height, width)
-    finally:
-        recording.close()
+    """One picture of a file, (height, width, 3) uint8 RGB; the first of the file where its time is unknown.
+
+    Raises:
+        SourceError: If it cannot be decoded any more.
+    """
+    for is_sought in (True, False):  # in some containers a search ends behind the picture: then from the beginning
+        recording = Recording(path)
+        try:
+            if is_sought and pts is not None:
+                recording.seek(pts)
+            for picture in recording.pictures():
+                shown = picture.frame.pts
+                if pts is None or shown == pts:
+                    orientation = Orientation.of(picture.frame)
+                    converter = RgbConverter(*orientation.upright_size(picture.frame.height, picture.frame.width))
+                    return fit(converter.to_rgb(picture.frame, orientation), height, width)
+                if shown is not None and shown > pts:
+                    break
+        finally:
+            recording.close()
     raise SourceError(f"{path}: the picture at {pts} cannot be decoded any more")

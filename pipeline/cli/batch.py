@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidan.pipeline.cli.exits import EXIT_INTERRUPTED, EXIT_SOURCE
+from vidan.pipeline.cli.logs import say_error
 from vidan.pipeline.cli.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from vidan.pipeline.batch.plan import Settings
+    from vidan.pipeline.batch.workers import Share, Workers
     from vidan.pipeline.cli.run import Commands
     from vidan.pipeline.config.load import Loaded
     from vidan.pipeline.config.schema import RunConfig
@@ -62,6 +64,8 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     batch.add_argument("--video", action="store_true", help="write annotated videos, too (decodes everything again)")
     batch.add_argument("--evidence", action="store_true", help="write pictures of events, too (decodes again)")
+    batch.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster does it: its head, auto, or local (vidan[ray])")
+    batch.add_argument("--gpus", type=_seconds, metavar="N", help="GPUs per task on a Ray cluster, also a fraction")
     batch.add_argument("--dry-run", action="store_true", help="only show what there is to do, and how long it may take")
     batch.add_argument(
         "--progress",
@@ -78,7 +82,7 @@ def _batch(options: argparse.Namespace) -> int:
     from vidan.pipeline.batch.estimate import estimate
     from vidan.pipeline.batch.plan import make_plan
     from vidan.pipeline.batch.results import Results
-    from vidan.pipeline.batch.workers import LocalWorkers, this_machine
+    from vidan.pipeline.batch.workers import this_machine
     from vidan.pipeline.cli.batch_display import display, print_plan, print_results
     from vidan.pipeline.job import read_config
 
@@ -93,7 +97,7 @@ def _batch(options: argparse.Namespace) -> int:
         with locked(settings.output):
             results = Results(plan, share)
             with results.accounted(is_stopped), display(options.progress) as observe:
-                workers = LocalWorkers(share.workers)
+                workers = _workers(options, share)
                 try:
                     run_batch(plan, workers, threads=share.threads, observe=observe, stopped=is_stopped)
                 finally:
@@ -103,10 +107,21 @@ def _batch(options: argparse.Namespace) -> int:
     else:
         print_results(results)
     for failure in failures_of(plan):
-        sys.stderr.write(f"vidan: {failure}\n")
+        say_error(failure)
     if is_stopped():
         return EXIT_INTERRUPTED
     return EXIT_SOURCE if failures_of(plan) else 0
+
+
+def _workers(options: argparse.Namespace, share: Share) -> Workers:
+    """Processes here, or a Ray cluster."""
+    if options.ray is None:
+        from vidan.pipeline.batch.workers import LocalWorkers
+
+        return LocalWorkers(share.workers)
+    from vidan.pipeline.batch.cluster import RayWorkers
+
+    return RayWorkers(options.ray, threads=share.threads, gpus=options.gpus or 0.0)
 
 
 def _settings(options: argparse.Namespace, loaded: Loaded[RunConfig]) -> Settings:

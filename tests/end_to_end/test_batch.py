@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC
@@ -12,13 +15,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow.dataset as ds
 import pytest
 
 from vidan.detector import Detections, ImageLike
-from vidan.pipeline.batch.batch import failures_of, run_batch
+from vidan.pipeline.batch.batch import failures_of, locked, run_batch
 from vidan.pipeline.batch.plan import FileStatus, Plan, Settings, make_plan
 from vidan.pipeline.batch.results import Results
 from vidan.pipeline.batch.workers import Job, Share, do
+from vidan.pipeline.errors import SinkError
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.job import read_config, run_job
 
@@ -32,6 +37,9 @@ rules:
   yard: {type: zone, polygon: [[0.3, 0.1], [0.9, 0.1], [0.9, 0.9], [0.3, 0.9]]}
 output: {folder: runs, interval_seconds: 2, evidence: false, video: false}
 """
+
+
+_ZONE_KINDS = {"zone_entered", "zone_left", "zone_appeared", "zone_vanished"}
 
 
 class RedAndBlue:
@@ -107,30 +115,6 @@ def _batch(config: Path, output: Path, *footage: Path, **settings: object) -> tu
     with results.accounted(lambda: False):
         run_batch(plan, workers, threads=None)
     return plan, workers
-
-
-def _cut(clip: Path, folder: Path, *names_and_ends: tuple[str, int | None]) -> list[Path]:
-    """Copies a clip into several, each up to a number of packets; they begin with key frames, for all are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    with av.open(str(clip)) as source:
-        stream = source.streams.video[0]
-        packets = [packet for packet in source.demux(stream) if packet.size]
-        begin = 0
-        for name, end in names_and_ends:
-            path = folder / name
-            with av.open(str(path), "w") as target:
-                out = target.add_stream_from_template(stream)
-                for packet in packets[begin:end]:
-                    copy = av.Packet(bytes(packet))
-                    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
-                    copy.duration, copy.is_keyframe, copy.stream = packet.duration, packet.is_keyframe, out
-                    base = packets[begin].pts or 0
-                    copy.pts, copy.dts = (packet.pts or 0) - base, (packet.dts or 0) - (packets[begin].dts or 0)
-                    target.mux(copy)
-            begin = end or 0
-            paths.append(path)
-    return paths
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +272,131 @@ def test_a_file_that_cannot_be_cut_goes_on_in_its_middle(config: MakeConfig, cli
     assert parts[2].stat().st_mtime_ns == kept
     assert _log(out) == log
     assert {part.name for part in folder.glob("*.parquet")} == set(before)
+
+
+def _start(config: Path, output: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "vidan.pipeline.cli.main", "batch", str(config), "--output", str(output)]
+    command += ["--part", "1", "--workers", "2", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_killed_goes_on_and_gives_the_same_bytes(
+    config: MakeConfig, long_clip: Path, tmp_path: Path
+) -> None:
+    path = config(long_clip, text=RULES)
+    killed, out = tmp_path / "killed", tmp_path / "out"
+    process = _start(path, killed)
+    deadline = time.monotonic() + 100
+    while not list(killed.rglob("*.parquet")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    there = {part: part.stat().st_mtime_ns for part in (killed / "detections").rglob("*.parquet")}
+    assert not (killed / "cameras/a").exists()
+
+    for output in (killed, out):
+        process = _start(path, output, "--json", "--progress", "json")
+        said, lines = process.communicate(timeout=100)
+        assert process.returncode == 0, lines
+        assert json.loads(said)["status"] == "complete"
+        assert json.loads(lines.splitlines()[0])["expected"] == 100
+    assert _log(killed) == _log(out) == (out / "events.jsonl").read_bytes()
+    assert _log(out)
+    assert there.items() <= {part: part.stat().st_mtime_ns for part in there}.items()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_finished_and_says_so(config: MakeConfig, long_clip: Path, tmp_path: Path) -> None:
+    process = _start(config(long_clip, text=RULES), tmp_path / "out", "--progress", "json")
+    while not list((tmp_path / "out").rglob("*.parquet")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert json.loads((tmp_path / "out/batch.json").read_text())["status"] == "interrupted"
+
+
+def test_two_batches_do_not_work_in_one_folder(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(SinkError, match="another batch is at work"), locked(tmp_path / "out"):
+        pass
+
+
+def test_a_dry_run_tells_what_there_is_to_do_and_does_nothing(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path, vidan: Vidan
+) -> None:
+    shutil.copy(clip(50), tmp_path / "a_20260501_080000.mp4")
+    shutil.copy(clip(40), tmp_path / "a_20260501_081000.mp4")
+    names = ["--names", "{camera}_{start:%Y%m%d_%H%M%S}", "--timezone", "UTC"]
+    done = vidan("batch", config(clip(50), text=RULES), tmp_path / "a_*.mp4", *names, "--output", "out", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "598.0 s were not recorded before a_20260501_081000.mp4" in done.stdout
+    assert "90 pictures are to be detected" in done.stdout
+    assert "that takes about" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_camera_has_the_rules_of_its_stream(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
+    for name in ("a/1.mp4", "b/1.mp4", "c/1.mp4"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(clip(60), tmp_path / name)
+    path = config(clip(60), clip(60), text=RULES)
+    path.write_text(path.read_text().replace("{name: b,", "{name: b, rules: [yard],"))
+    plan, _ = _batch(path, tmp_path / "out", *(tmp_path / name for name in "abc"))
+    rules = {name: {json.loads(line)["rule"] for line in _log(tmp_path / "out", name).splitlines()} for name in "ab"}
+    assert rules == {"a": {"gate", "yard"}, "b": {"yard"}}
+    assert [left.path.name for left in plan.left_out] == ["1.mp4"]
+    assert "neither its name nor a folder tells its camera" in failures_of(plan)[0]
+    report = (tmp_path / "out/report.html").read_text()
+    assert 'href="cameras/b/report.html"' in report
+    counts = json.loads((tmp_path / "out/batch.json").read_text())["counts"]
+    total = sum(count["count"] for count in counts)
+    lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
+    assert total == sum(json.loads(line)["event"] in {"line_crossed", *_ZONE_KINDS} for line in lines) > 0
+
+
+def test_tracks_of_all_cameras_are_one_table_by_camera_and_day(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    for name in ("a_20260501_080000.mp4", "b_20260502_080000.mp4"):
+        shutil.copy(clip(50), tmp_path / name)
+    _batch(
+        config(clip(50), clip(50), text=RULES),
+        tmp_path / "out",
+        tmp_path / "[ab]_*.mp4",
+        names="{camera}_{start:%Y%m%d_%H%M%S}",
+        zone=UTC,
+    )
+    table = ds.dataset(tmp_path / "out/tracks", partitioning="hive").to_table().to_pydict()
+    assert set(zip(table["source"], table["day"], strict=True)) == {("a", "2026-05-01"), ("b", "2026-05-02")}
+
+
+def test_pictures_on_wish_are_those_of_a_run(config: MakeConfig, long_clip: Path, tmp_path: Path) -> None:
+    text = RULES.replace(", evidence: false, video: false", "")
+    path = config(long_clip, text=text)
+    run = run_job(read_config(path))
+    _batch(path, tmp_path / "out", video=True, evidence=True)
+    folder = tmp_path / "out/cameras/a"
+    assert (folder / "a.mp4").read_bytes() == (run.folder.path / "a.mp4").read_bytes()
+    assert {still.name for still in (folder / "evidence").iterdir()} == {
+        still.name for still in run.folder.evidence.iterdir()
+    }
+
+
+def test_stride_and_max_fps_choose_the_same_pictures_in_parts_as_in_one_run(
+    config: MakeConfig, long_clip: Path, tmp_path: Path
+) -> None:
+    path = config(long_clip, text=RULES)
+    source = f"{{type: video, path: {long_clip}, max_fps: 7}}"
+    path.write_text(path.read_text().replace(f"source: {long_clip}", f"source: {source}"))
+    run = run_job(read_config(path))
+    plan, workers = _batch(path, tmp_path / "out")
+    assert len(workers.jobs) == 3 + 1
+    assert _log(tmp_path / "out") == run.folder.events.read_bytes()
+    stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
+    assert stream["frames"] == run.manifest.streams[0].to_record()["frames"]
+    assert not failures_of(plan)
