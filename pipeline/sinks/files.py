@@ -12,7 +12,7 @@ from io import FileIO
 from operator import attrgetter
 from pathlib import Path
 
-from vidan.pipeline.errors import SinkError, SourceError, cannot_write
+from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
 
@@ -37,7 +37,7 @@ class JsonlSink:
             goes on behind its last whole line.
 
     Raises:
-        SinkError: If the file cannot be created, or another process writes it.
+        SinkError: If the file cannot be created.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class JsonlSink:
         self._known = known or ()
         try:
             self._file = path.open("r+b" if known is not None and path.exists() else "wb", buffering=0)
-            self._end = _end_of_lines(self._file)
-            _lock(self._file, path)
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
+            self._end = 0
+            if known is not None:
+                self._end = _end_of_lines(self._file)
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
         except OSError as error:
             raise cannot_write("the event log", path, error) from error
         self._synced = (self._end, time.monotonic())  # bytes, when
@@ -129,19 +130,6 @@ def _end_of_lines(file: FileIO) -> int:
             return start + newline + 1
         end = start
     return 0
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Keeps other processes from writing the file, as long as this one lives; not on Windows."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise SinkError(f"another run is writing {path}; stop it first, or choose another output.folder") from error
 
 
 def read_events(path: Path) -> Iterator[Event]:
