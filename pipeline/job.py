@@ -143,21 +143,48 @@ def run_job(
     wanted = Path(config.output.folder)
     found = RunFolder.find(wanted) if resume else None
     folder = found or RunFolder.create(wanted, overwrite=overwrite)
-    resumption = None if found is None else Resumption.open(folder, streams)
+    with folder.locked():
+        resumption = None if found is None else Resumption.open(folder, streams)
+        return _run_in(
+            folder,
+            loaded,
+            streams,
+            detector,
+            resumption,
+            inputs=None if prepared is None else prepared.inputs,
+            observers=observers,
+            control=control,
+            reread=reread or (lambda: read_config(loaded.path)),
+        )
+
+
+def _run_in(
+    folder: RunFolder,
+    loaded: Loaded[RunConfig],
+    streams: Sequence[Stream],
+    detector: DescribedDetector,
+    resumption: Resumption | None,
+    *,
+    inputs: Mapping[str, str] | None,
+    observers: Sequence[MakeObserver],
+    control: Control,
+    reread: Callable[[], Loaded[RunConfig]],
+) -> Outcome:
+    config = loaded.config
     telemetry = Telemetry()
     rules = RuleBook(
         loaded,
         detector.class_names,
         telemetry,
         {stream.name: stream.numbering for stream in streams},
-        reread or (lambda: read_config(loaded.path)),
+        reread,
         () if resumption is None else resumption.rules,
     )
     manifest = Manifest(
         config=loaded.effective,
         config_sha256=loaded.sha256,
         detector=detector.describe(),
-        inputs={} if prepared is None else dict(prepared.inputs),
+        inputs=dict(inputs or {}),
         streams=[stream.record for stream in streams],
         rules=[rule_to_record(rule) for rule in rules.infos],
         outputs=planned_outputs(config, folder) + _scenes(config, folder),
@@ -171,7 +198,7 @@ def run_job(
         monitored(config.service, telemetry, control, folder.path),
     ):
         telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
-        hashing = None if prepared else _hash_inputs(streams, manifest.inputs)
+        hashing = None if inputs is not None else _hash_inputs(streams, manifest.inputs)
         outputs = _open_sinks(config, folder, detector.class_names, resumption)
         sinks = [*outputs, *destinations]
         watching = [*sinks, *(observe(manifest.streams) for observe in observers)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -62,6 +64,31 @@ class RunFolder:
         except OSError:  # no run, or no folder, or one in which nothing can be written: the next step will say so
             pass
         return None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within, no other process can run here; when this one dies, however it does, it can. Not on Windows.
+
+        Raises:
+            SinkError: If another process does so already.
+        """
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system that knows no locks
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise SinkError(
+                        f"another run is writing into {self.path}; stop it first, or choose another output.folder"
+                    ) from error
+            yield
+        finally:
+            os.close(folder)
 
     @property
     def manifest(self) -> Path:

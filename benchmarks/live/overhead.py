@@ -14,11 +14,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cameras import KINDS, cameras, config_of
 
-from vidan.detector import Detections
+from vidan.detector import Detections, ImageLike, YoloDetector
 from vidan.pipeline.build import build_detector
 from vidan.pipeline.control import Control
 from vidan.pipeline.frame import Frame, FrameResult
@@ -30,17 +31,19 @@ WARM_UP_FRAMES = 50
 class TimedDetector:
     """A detector that remembers how long its call for each picture took."""
 
-    def __init__(self, detector) -> None:
+    def __init__(self, detector: YoloDetector) -> None:
         self._detector = detector
+        self.class_names = detector.class_names
         self.seconds: dict[tuple[str, int], float] = {}
 
-    def __getattr__(self, name: str):
-        return getattr(self._detector, name)
+    def describe(self) -> dict[str, Any]:
+        return self._detector.describe()
 
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+    def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         began = time.monotonic()
-        found = self._detector.detect(frames)
+        found = self._detector.detect(images)
         took = time.monotonic() - began
+        frames = [image for image in images if isinstance(image, Frame)]
         self.seconds |= {(frame.stamp.stream, frame.stamp.index): took for frame in frames}
         return found
 

@@ -156,10 +156,8 @@ def judge(scrapes: list[Scrape]) -> dict[str, object]:
     growth = last.rss_mb / first.rss_mb - 1
     early, late = p95(scrapes[0], scrapes[1]), p95(scrapes[-2], scrapes[-1])
     spread = max(share.values()) / max(min(share.values()), 1e-9) - 1
-    print(
-        f"shares differ by {100 * spread:.1f} %; p95 {1000 * early:.0f} -> {1000 * late:.0f} ms; "
-        f"RSS {100 * growth:+.1f} %"
-    )
+    print(f"shares differ by {100 * spread:.1f} %; RSS {100 * growth:+.1f} %")
+    print(f"p95 {1000 * early:.0f} ms in the first window, {1000 * late:.0f} ms in the last")
     return {
         "share": share,
         "p95_seconds": [p95(before, after) for before, after in pairwise(scrapes)],

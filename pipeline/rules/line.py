@@ -114,7 +114,7 @@ class LineRule:
             else:
                 visit.add(sighting, distance)
         visits = [self._young.pop(track_id) for track_id in dismissed.ended]
-        return in_order(
+        near_misses = in_order(
             [
                 self._events.near_miss(
                     Reason.YOUNG, Moment.at(visit.nearest), visit.nearest, distance=visit.distance, frames=visit.frames
@@ -123,6 +123,9 @@ class LineRule:
                 if visit.distance <= self._reach and self._events.counts(visit.nearest)
             ]
         )
+        for track_id in dismissed.ended:
+            self._events.forget(track_id)
+        return near_misses
 
     def _follow(self, view: View, seen: Sequence[Sighting]) -> list[Event]:
         """Takes tracks that are near, or were, from where they were last seen to where they stand now."""

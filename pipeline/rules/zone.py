@@ -109,13 +109,16 @@ class ZoneRule:
             if self._is_inside(shares.get(sighting.track_id, 0.0)):
                 self._young.setdefault(sighting.track_id, []).append(sighting)
         found = [self._young.pop(track_id) for track_id in dismissed.ended if track_id in self._young]
-        return in_order(
+        near_misses = in_order(
             [
                 self._events.near_miss(Reason.YOUNG, Moment.at(seen[0]), seen[-1], frames=len(seen))
                 for seen in found
                 if self._events.counts(seen[-1])
             ]
         )
+        for track_id in dismissed.ended:
+            self._events.forget(track_id)
+        return near_misses
 
     def _shares(self, inside: Iterable[int], tracks: Tracks) -> dict[int, float]:
         """By track, how much of it is inside, 0..1, for those of which something is.

@@ -13,7 +13,7 @@ from io import FileIO
 from operator import attrgetter
 from pathlib import Path
 
-from vidan.pipeline.errors import SinkError, SourceError, cannot_write
+from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
 
@@ -43,7 +43,7 @@ class JsonlSink:
             cannot be looked at again. For recorded footage that would only be hope.
 
     Raises:
-        SinkError: If the file cannot be created, or another process writes it.
+        SinkError: If the file cannot be created.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class JsonlSink:
         self._retry_at: float | None = None  # monotonic; while the disk is full
         try:
             self._file = path.open("r+b" if known is not None and path.exists() else "wb", buffering=0)
-            self._end = _end_of_lines(self._file)
-            _lock(self._file, path)
-            if self._file.seek(0, os.SEEK_END) > self._end:
+            self._end = 0
+            if known is not None:
+                self._end = _end_of_lines(self._file)
                 self._file.truncate(self._end)
                 self._file.seek(self._end)
         except OSError as error:
@@ -159,19 +159,6 @@ def _end_of_lines(file: FileIO) -> int:
             return start + newline + 1
         end = start
     return 0
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Keeps other processes from writing the file, as long as this one lives; not on Windows."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise SinkError(f"another run is writing {path}; stop it first, or choose another output.folder") from error
 
 
 def read_events(path: Path) -> Iterator[Event]:

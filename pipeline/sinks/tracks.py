@@ -133,9 +133,9 @@ class TrackStore:
     def _carry_over(self, keep: Collection[str]) -> None:
         """Copies the rows of these streams that an earlier session has left, complete or not."""
         for batch in _earlier_batches(self._partitions or self.path, self.path, self._schema):
-            for source in pc.unique(batch["source"]).to_pylist():
+            for source in batch["source"].unique().to_pylist():
                 if source in keep:
-                    own = batch.filter(pc.equal(batch["source"], source))
+                    own = batch.filter(pc.call_function("equal", [batch["source"], source]))
                     self._stream.write_batch(own)
                     self.reached[source] = Reached.of(own).or_further(self.reached.get(source))
 
@@ -189,10 +189,15 @@ class Reached(NamedTuple):
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> Reached:
-        return cls(*(pc.max(batch[name]).as_py() or 0 for name in ("track", "frame", "time")))
+        """How far these rows go."""
+        track, frame, seconds = (pc.call_function("max", [batch[name]]).as_py() for name in ("track", "frame", "time"))
+        return cls(track or 0, frame or 0, seconds or 0.0)
 
     def or_further(self, other: Reached | None) -> Reached:
-        return self if other is None else Reached(*map(max, self, other))
+        """Both together."""
+        if other is None:
+            return self
+        return Reached(max(self.track, other.track), max(self.frame, other.frame), max(self.seconds, other.seconds))
 
 
 @dataclass(frozen=True, slots=True)

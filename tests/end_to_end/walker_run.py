@@ -59,7 +59,9 @@ class RedDetector:
         return {"model": "red", "classes": list(self.class_names), "image_size": list(self.image_size)}
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
-        return [self._detect(image if isinstance(image, np.ndarray) else image.image) for image in images]
+        return [
+            self._detect(image if isinstance(image, np.ndarray) else image.resized(HEIGHT, WIDTH)) for image in images
+        ]
 
     def _detect(self, picture: np.ndarray) -> Detections:
         columns = np.flatnonzero((picture[:, :, 0] > 200).any(axis=0))

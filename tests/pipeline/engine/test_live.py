@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import shapely
 
 from vidan.pipeline.control import Control
 from vidan.pipeline.coverage import GapReason
@@ -20,6 +22,8 @@ from vidan.pipeline.engine.watchdog import Watchdog
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Frame, Stamp
 from vidan.pipeline.manifest import StreamRecord
+from vidan.pipeline.rules.line import LineRule
+from vidan.pipeline.rules.zone import ZoneRule
 from vidan.pipeline.stages import SourceHealth
 from vidan.pipeline.telemetry import Telemetry
 from vidan.trackers import ByteTracker, FixedLagSmoother, Tracks
@@ -234,3 +238,24 @@ def test_a_run_of_months_keeps_its_accounts_small() -> None:
     lost = sum(gap.end - gap.start for gap in record.gaps if gap.reason is GapReason.MISSING)
     assert lost >= 12_000 * 10
     assert record.gaps[-1].start > 100.0 * 11_990, "the newest are as they were"
+
+
+def test_rules_forget_what_was_never_confirmed() -> None:
+    rules = [
+        LineRule(name="gate", points=[(0, 5), (99, 5)], class_names=["thing"]),
+        ZoneRule(name="yard", polygon=shapely.box(0, 0, 99, 99), class_names=["thing"]),
+    ]
+    tracemalloc.start()
+    sizes = []
+    for number in range(1, 3001):
+        row = np.array([[10, 0, 20, 5]], np.float32)
+        young = Tracks(
+            np.array([number]), row, np.ones(1, np.float32), np.zeros(1, np.int64), np.ones(1, np.float32),
+            np.zeros(1, np.bool_), np.ones(1, np.bool_), ended=(number,),
+        )  # fmt: skip
+        for rule in rules:
+            assert rule.dismiss(Stamp("a", number, number / 10), young), "it is told"
+        if number in (1000, 3000):
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 100_000
