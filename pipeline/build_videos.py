@@ -8,7 +8,7 @@ from pathlib import Path
 from vidan.pipeline.build import annotator_maker
 from vidan.pipeline.config.outputs import VideoOutputConfig
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.config.streams import ImagesSourceConfig, StreamConfig, VideoSourceConfig
+from vidan.pipeline.config.streams import StreamConfig, is_live
 from vidan.pipeline.errors import cannot_write
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.segments import Segments
@@ -42,7 +42,7 @@ def build_videos(config: RunConfig, folder: RunFolder, class_names: Sequence[str
                 codec=wanted.codec,
                 crf=wanted.crf,
                 segments=segments,
-                live=_is_live(stream),
+                live=is_live(stream.source),
             )
         )
     return sinks
@@ -62,11 +62,7 @@ def video_outputs(config: RunConfig, folder: RunFolder) -> list[Path]:
 def _segment_seconds(stream: StreamConfig, wanted: VideoOutputConfig) -> float | None:
     if wanted.segment_seconds is not None:
         return wanted.segment_seconds
-    return CAMERA_SEGMENT_SECONDS if _is_live(stream) else None
-
-
-def _is_live(stream: StreamConfig) -> bool:
-    return not isinstance(stream.source, VideoSourceConfig | ImagesSourceConfig)
+    return CAMERA_SEGMENT_SECONDS if is_live(stream.source) else None
 
 
 def _shelf(wanted: VideoOutputConfig, folder: RunFolder) -> SegmentShelf:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from vidan.pipeline.config.cameras import (
+    CameraConfig,
     DeviceSourceConfig,
     HttpSourceConfig,
     RtspSourceConfig,
@@ -75,6 +76,11 @@ SourceConfig: TypeAlias = Annotated[
     VideoSourceConfig | ImagesSourceConfig | RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig,
     Field(discriminator="type"),
 ]
+
+
+def is_live(source: VideoSourceConfig | ImagesSourceConfig | CameraConfig) -> bool:
+    """Whether it goes on without waiting for anybody."""
+    return source.live if isinstance(source, VideoSourceConfig) else isinstance(source, CameraConfig)
 
 
 def _source_of_path(value: Any) -> Any:
