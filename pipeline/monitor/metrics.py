@@ -83,7 +83,8 @@ class RunCollector(Collector):
         yield GaugeMetricFamily("vidan_rule_reload_failed", "1 if the newest reload changed nothing.", failed)
         busy = CounterMetricFamily("vidan_stage_busy_seconds", "CPU or device seconds per stage.", labels=["stage"])
         for stage, seconds in run.stage_seconds.items():
-            busy.add_metric([stage], seconds)
+            if seconds:  # some are known only when the run has ended
+                busy.add_metric([stage], seconds)
         yield busy
 
 

@@ -104,6 +104,8 @@ class SegmentedMp4:
                 self._end()
         except (FFmpegError, OSError) as error:
             self._pause(error)
+        if self._retry_at > -math.inf:
+            _logger.warning("the video of %s lacks %d pictures", self._title, self.left_out)
 
     def _number_of(self, stamp: Stamp) -> int:
         seconds = stamp.pts_seconds if stamp.utc is None else stamp.utc.timestamp()

@@ -5,6 +5,7 @@ Recorded footage becomes one file, a camera that never ends a row of segments.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,6 +23,8 @@ from vidan.pipeline.sinks.segments import SegmentedMp4, Segments
 
 QUEUE_LENGTH = 4  # results hold whole pictures
 MOST_LEFT = 5000  # frames of which trails are remembered while a disk hangs
+
+_logger = logging.getLogger(__name__)
 
 
 class AnnotatedVideoSink:
@@ -111,7 +114,13 @@ class AnnotatedVideoSink:
         Raises:
             SinkError: If something could not be written and `write` had no chance to say so.
         """
+        is_news = not self._background.closed
         self._background.close()
+        if is_news and self.left_out:
+            _logger.warning(
+                "%d pictures were left out of the video of %s: it was written more slowly than they came",
+                self.left_out, self._stream,
+            )  # fmt: skip
 
     def _work(self, results: Iterator[FrameResult]) -> None:
         try:

@@ -23,6 +23,7 @@ def telemetry() -> Telemetry:
     for seconds in (0.0005, 0.004, 0.04, 0.04, 45.0):
         north.latency["total"].observe(seconds)
     south.health = SourceHealth(state="waiting", last_error="rtsp://cam: connection refused")
+    telemetry.times.add("detect", 2.5)
     telemetry.batches, telemetry.batch_frames = 60, 100
     telemetry.destinations["mqtt"] = lambda: DestinationSnapshot("retrying", 3, 6, 1, "connection refused")
     return telemetry

@@ -48,7 +48,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
         ("vidan_destination_up", {"destination": "mqtt"}, 0),
         ("vidan_destination_pending", {"destination": "mqtt"}, 6),
         ("vidan_destination_skipped_total", {"destination": "mqtt"}, 1),
-        ("vidan_stage_busy_seconds_total", {"stage": "detect"}, 0),
+        ("vidan_stage_busy_seconds_total", {"stage": "detect"}, 2.5),
     ],
 )
 def test_the_numbers_of_a_run_are_told(
