@@ -29,6 +29,7 @@ from vidan.pipeline.build_videos import build_videos, video_outputs
 from vidan.pipeline.checkpoint import Checkpoint
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.config.streams import is_live
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.control import Control
 from vidan.pipeline.delivered import delivering, require_drivers
@@ -164,8 +165,8 @@ def run_job(
     rules.manifest = manifest
     with (
         delivering(config.output, manifest, folder, rules.infos) as destinations,
-        monitored(config.service, telemetry, control, folder.path),
         accounted(manifest, folder),
+        monitored(config.service, telemetry, control, folder.path),
     ):
         telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
         hashing = None if prepared else _hash_inputs(streams, manifest.inputs)
@@ -297,16 +298,17 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
     return thread
 
 
-def open_logs(folder: RunFolder, known: Collection[str] | None = None) -> list[JsonlSink]:
+def open_logs(folder: RunFolder, known: Collection[str] | None = None, *, waits: bool = False) -> list[JsonlSink]:
     """The sinks of what the rules say: they come first, for others read what they write.
 
     Args:
         folder: Of the run.
         known: Ids of events that stand in logs which go on; None: they begin anew.
+        waits: Whether events wait in memory for a disk that is full.
     """
     return [
-        JsonlSink(folder.events, known=known),
-        JsonlSink(folder.near_misses, attrgetter("near_misses"), known=known),
+        JsonlSink(folder.events, known=known, waits=waits),
+        JsonlSink(folder.near_misses, attrgetter("near_misses"), known=known, waits=waits),
     ]
 
 
@@ -314,7 +316,8 @@ def _open_sinks(
     config: RunConfig, folder: RunFolder, class_names: Sequence[str], resumption: Resumption | None
 ) -> list[Sink]:
     output = config.output
-    logs = open_logs(folder, None if resumption is None else resumption.known)
+    waits = any(is_live(stream.source) for stream in config.streams)
+    logs = open_logs(folder, None if resumption is None else resumption.known, waits=waits)
     sinks: list[Sink] = [*logs, *build_heatmaps(config, class_names, folder)]
     if output.tracks is not None:
         partitions = folder.track_partitions if output.tracks.partitioned else None

@@ -63,6 +63,7 @@ def test_the_commands_of_unit_and_container_are_commands_of_vidan() -> None:
     assert program == "/opt/vidan/bin/vidan"
     options = _parser().parse_args(arguments)
     assert (options.config, options.log_format) == (Path("/etc/vidan/door.yaml"), "json")
+    assert options.resume
     assert container("ENTRYPOINT") == ['["vidan"]']
     assert _parser().parse_args(json.loads(container("CMD")[-1])).quiet
 

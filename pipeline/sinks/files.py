@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,9 +17,12 @@ from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.events import Event, from_record, to_record
 from vidan.pipeline.frame import FrameResult
 
+MOST_WAITING = 64 << 20  # bytes, some 200 000 events
+RETRY_SECONDS = 1.0
 SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a killed process loses nothing
 
 _PIECE_BYTES = 1 << 16
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _logger = logging.getLogger(__name__)
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -35,6 +39,8 @@ class JsonlSink:
         select: Which events of a result are meant.
         known: Ids of events that are not written, for they stand in the log; None: the log begins anew. Otherwise it
             goes on behind its last whole line.
+        waits: Whether lines wait in memory, up to `MOST_WAITING` bytes, for a disk that is full: what a camera showed
+            cannot be looked at again. For recorded footage that would only be hope.
 
     Raises:
         SinkError: If the file cannot be created, or another process writes it.
@@ -46,16 +52,21 @@ class JsonlSink:
         select: Callable[[FrameResult], Sequence[Event]] = attrgetter("events"),
         *,
         known: Collection[str] | None = None,
+        waits: bool = False,
     ) -> None:
         self.path = path
         self._select = select
         self._known = known or ()
+        self._waits = waits
+        self._waiting = b""
+        self._retry_at: float | None = None  # monotonic; while the disk is full
         try:
             self._file = path.open("r+b" if known is not None and path.exists() else "wb", buffering=0)
             self._end = _end_of_lines(self._file)
             _lock(self._file, path)
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
+            if self._file.seek(0, os.SEEK_END) > self._end:
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
         except OSError as error:
             raise cannot_write("the event log", path, error) from error
         self._synced = (self._end, time.monotonic())  # bytes, when
@@ -76,11 +87,13 @@ class JsonlSink:
             SinkError: If they cannot be written.
             ValueError: If the sink is closed.
         """
-        if not events:
+        if not events and not self._waiting:
             return
-        piece = b"".join(_line(event) for event in events)
+        self._waiting += b"".join(_line(event) for event in events)
+        if self._retry_at is not None and time.monotonic() < self._retry_at:
+            return
         try:
-            self._append(piece)
+            self._append_waiting()
             if time.monotonic() - self._synced[1] >= SYNC_SECONDS:
                 self._sync()
         except OSError as error:
@@ -94,12 +107,29 @@ class JsonlSink:
         """
         if self._file.closed:
             return
+        self._waits = False
         try:
+            self._append_waiting()
             self._sync()
         except OSError as error:
             raise cannot_write("the event log", self.path, error) from error
         finally:
             self._file.close()
+
+    def _append_waiting(self) -> None:
+        try:
+            self._append(self._waiting)
+        except OSError as error:
+            if not self._waits or error.errno not in _FULL or len(self._waiting) > MOST_WAITING:
+                self._waiting = b""
+                raise
+            if self._retry_at is None:
+                _logger.warning("%s: %s; events wait in memory, free some space", self.path, error.strerror)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return
+        if self._retry_at is not None:
+            _logger.warning("%s has all events again", self.path)
+        self._retry_at, self._waiting = None, b""
 
     def _append(self, piece: bytes) -> None:
         rest = memoryview(piece)

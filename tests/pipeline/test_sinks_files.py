@@ -143,6 +143,14 @@ def test_a_missing_log_is_told_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_events_that_waited_in_vain_are_told_at_the_end() -> None:
+    sink = JsonlSink(Path("/dev/full"), waits=True)
+    sink.write(result(CROSSING))
+    with pytest.raises(SinkError, match="No space left on device"):
+        sink.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
 def test_a_full_disk_is_told() -> None:
     sink = JsonlSink(Path("/dev/full"))
     with pytest.raises(SinkError, match="No space left on device"):

@@ -61,7 +61,7 @@ def test_video_fills_the_disk_up_to_the_reserve_and_no_event_is_lost(tmp_path: P
         disk / "door", stream="door", segments=Segments(shelf, 4.0),
         make_annotator=lambda height, width: Annotator(height, width, class_names=()),
     )
-    log = JsonlSink(disk / "events.jsonl")
+    log = JsonlSink(disk / "events.jsonl", waits=True)
     least = 1 << 40
     for number in range(500):
         for sink in (log, video):
@@ -78,3 +78,30 @@ def test_video_fills_the_disk_up_to_the_reserve_and_no_event_is_lost(tmp_path: P
     assert segments >= 2, "the newest stay"
     assert least > 0, "the reserve was never used up"
     assert any("is removed: the disk is nearly full" in line for line in told)
+
+
+def test_events_wait_for_a_disk_that_somebody_else_has_filled(tmp_path: Path) -> None:
+    program = """
+    files.RETRY_SECONDS = 0.0
+    log = JsonlSink(disk / "events.jsonl", waits=True)
+    for number in range(10):
+        log.write(result(number))
+    stranger = (disk / "stranger").open("wb", buffering=0)
+    try:
+        while stranger.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+    for number in range(10, 400):
+        log.write(result(number))
+    print((disk / "events.jsonl").read_bytes().endswith(b"\\n"))
+    (disk / "stranger").unlink(); stranger.close()
+    log.write(result(400))
+    log.close()
+    ids = [int(json.loads(line)["id"], 16) for line in (disk / "events.jsonl").read_text().splitlines()]
+    print(ids == list(range(401)))
+    """
+    told = run(program, tmp_path, "1m")
+    assert told[:2] == ["True", "True"]
+    assert sum("events wait in memory" in line for line in told) == 1
+    assert sum("has all events again" in line for line in told) == 1
