@@ -11,7 +11,7 @@ from vidan.pipeline.errors import PipelineError
 from vidan.pipeline.manifest import Manifest
 from vidan.pipeline.run_folder import RunFolder
 
-FIRST_SECONDS = 2.0  # after which the streams have begun, mostly
+FIRST_SECONDS, FIRST_TIMES = 2.0, 10  # at first more often, until all streams have begun
 MANIFEST_SECONDS = 10.0
 COUNTS_SECONDS = 60.0
 COUNTS_SHARE = 0.02  # of the time that counting may take: a log of months is counted more seldom
@@ -53,9 +53,11 @@ class Checkpoint:
         self._thread.join()
 
     def _work(self) -> None:
-        wait_seconds = min(FIRST_SECONDS, self._every_seconds)
-        while not self._closing.wait(wait_seconds):
-            wait_seconds = self._every_seconds
+        written = 0
+        while not self._closing.wait(
+            min(FIRST_SECONDS, self._every_seconds) if written < FIRST_TIMES else self._every_seconds
+        ):
+            written += 1
             try:
                 self._manifest.write(self._folder.manifest)
                 self._count_now_and_then()

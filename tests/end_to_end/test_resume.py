@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_again_and_again_goes_on_and_counts_nothing_twice(r
     assert record["started"] == record["sessions"][0]["started"]
     (stream,) = record["streams"]
     stops = [gap for gap in stream["gaps"] if gap["reason"] == "stopped"]
-    assert len(stops) == 2
+    assert stops, "that of a session that was killed before it wrote run.json is not known"
     assert all(earlier["end"] <= later["start"] for earlier, later in pairwise(stops))
     with (run.folder / "counts.csv").open() as file:
         counted = sum(int(row["count"] or 0) for row in csv.DictReader(file))
