@@ -68,7 +68,7 @@ class Outcome:
         seconds: From its beginning to its end.
         back_after: Seconds from its end to the next picture; 0 where pictures went on all the time.
         missing_seconds: That the coverage of the stream says are missing.
-        lost_share: Of the pictures that were filmed during the fault and have not come.
+        lost_seconds: Of film that has not come, until some seconds after pictures came again.
         reconnects: Of the camera.
         said: Why, in the words of the source.
         longest_wait_of_other: Seconds between two pictures of the other camera, at most.
@@ -78,7 +78,7 @@ class Outcome:
     seconds: float
     back_after: float
     missing_seconds: float
-    lost_share: float
+    lost_seconds: float
     reconnects: int
     said: str
     longest_wait_of_other: float
@@ -118,14 +118,14 @@ class Stage:
         during = [at for at in watched.arrivals if began <= at]
         back = next((at for at in during if at >= ended), float("nan")) - ended
         came = sum(1 for at in during if at < during[-1]) if during else 0
-        filmed = (during[-1] - began) * FPS if during else 0
+        filmed = during[-1] - began if during else 0.0
         waits = [b - a for a, b in zip(self.other.arrivals, self.other.arrivals[1:], strict=False) if b >= began]
         return Outcome(
             fault,
             round(ended - began, 1),
             round(back, 2),
             round(sum(end - start for start, end in health.gaps), 1),
-            round(max(0.0, 1 - came / filmed), 3) if filmed else 1.0,
+            round(max(0.0, filmed - came / FPS), 1),
             health.reconnects,
             health.last_error or "",
             round(max(waits, default=0.0), 2),
@@ -222,7 +222,7 @@ def unknown(stage: Stage) -> Outcome:
     took = watched.close()
     waits = [b - a for a, b in zip(stage.other.arrivals, stage.other.arrivals[1:], strict=False) if b >= began]
     said = f"{watched.source.health.last_error} (closed in {took:.2f} s)"
-    return Outcome("name not found (DNS)", 10.0, float("nan"), 0.0, 1.0, 0, said, round(max(waits), 2))
+    return Outcome("name not found (DNS)", 10.0, float("nan"), 0.0, 10.0, 0, said, round(max(waits), 2))
 
 
 def cut(stage: Stage, seconds: float) -> Outcome:
@@ -274,7 +274,10 @@ def main() -> None:
         sys.exit("needs GStreamer's RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
     faults = FAULTS | (NETWORK_FAULTS if can_make_networks() else {})
     outcomes = []
-    print("| fault | lasted | back after its end | missing | pictures lost | reconnects | other camera waited | said |")
+    print(
+        "| fault | lasted | pictures again, after its end | gap in the coverage | lost of 25 fps | connected anew "
+        "| other camera waited, at most | said |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in options.faults or faults:
         stage = Stage()
@@ -282,8 +285,9 @@ def main() -> None:
             outcome = faults[name](stage)
         outcomes.append(asdict(outcome))
         print(
-            f"| {outcome.fault} | {outcome.seconds} s | {outcome.back_after} s | {outcome.missing_seconds} s "
-            f"| {outcome.lost_share:.1%} | {outcome.reconnects} | {outcome.longest_wait_of_other} s | {outcome.said} |",
+            f"| {outcome.fault} | {outcome.seconds:.0f} s | {outcome.back_after:.1f} s "
+            f"| {outcome.missing_seconds:.1f} s | {outcome.lost_seconds:.1f} s "
+            f"| {outcome.reconnects} | {outcome.longest_wait_of_other:.2f} s | {outcome.said} |",
             flush=True,
         )
     if options.json:
