@@ -2,7 +2,7 @@
 
 Networks of random weights differ by their block alone: 48 channels, which is what a patch of 4x4 RGB pixels has, and
 two 3x3 convolutions a block. A linear decoder from the 3x3 neighbourhood of a cell to the pixels of its patch is fitted
-on one half of the picture's cells; the share of the variance that it explains on the other half was
+on one half of the picture's cells; the share of the variance that it explains on the other half is what was
 *recovered*: 1 is the whole picture, 0 is no more than its mean colour.
 """
 

@@ -51,6 +51,7 @@ def _depths(text: str) -> tuple[int, ...]:
 
 def _features(options: argparse.Namespace) -> int:
     import cv2
+    import numpy as np
 
     from vidan.detector.data.samples import read_images
     from vidan.detector.train import DataError
@@ -62,7 +63,7 @@ def _features(options: argparse.Namespace) -> int:
         image = next(read_images([options.picture]))
     except DataError as error:
         raise SourceError(str(error)) from error
-    picture = cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    picture = np.asarray(cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     if options.weights:
         maps = [found for path in options.weights for found in trained_features(picture, path)]
     else:
