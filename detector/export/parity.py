@@ -26,8 +26,8 @@ BEST_CELLS = 100
 SURE = 0.25
 """Confidence above which a detection of PyTorch is one that the exported network has to find, too."""
 
-ROUNDS = 5
-PICTURES_PER_ROUND = 16
+ROUNDS = 3
+PICTURES_PER_ROUND = 8
 
 
 class ParityError(Exception):

@@ -130,13 +130,13 @@ def test_every_bound_is_kept_or_named() -> None:
     bad = Parity(
         pictures=1,
         score=float("inf"),
-        box_px=0.2,
+        box_px=0.7,
         agreement=0.5,
         ap_torch=AveragePrecision(0.5, 0.9, 0.5),
         ap_exported=AveragePrecision(0.5, 0.88, 0.5),
     )
     told = "; ".join(bad.violations(bounds))
-    for words in ("a score differs by inf", "a box differs by 0.2 pixels", "is 0.500, less", "loses 0.0200 of AP50"):
+    for words in ("a score differs by inf", "a box differs by 0.7 pixels", "is 0.500, less", "loses 0.0200 of AP50"):
         assert words in told
     assert len(bad.violations(Bounds.of("int8", 0.03))) == 1, "int8 is judged by what it finds"
 

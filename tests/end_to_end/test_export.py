@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +12,18 @@ import pytest
 from vidan.detector.export import ParityError
 from vidan.pipeline.cli.main import main
 
-Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 def test_a_run_counts_the_same_with_the_exported_file(
-    tmp_path: Path, weights: Path, clip: Callable[[int], Path], vidan: Vidan
+    tmp_path: Path, weights: Path, clip: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = vidan("export", weights, "--output", tmp_path / "out" / "random.xml", "--footage", clip(15), "--pictures", 4)
-    assert done.returncode == 0, done.stderr
-    assert "compared on 4 pictures of the footage" in done.stdout
-    assert "openvino fp32" in done.stdout
+    exported = tmp_path / "out" / "random.xml"
+    options = ("--output", exported, "--footage", clip(15), "--pictures", 4)
+    assert main(["export", *map(str, (weights, *options))]) == 0
+    told = capsys.readouterr().out
+    assert "compared on 4 pictures of the footage" in told
+    assert "openvino fp32" in told
     runs = []
-    for name in (weights, tmp_path / "out" / "random.xml"):
+    for name in (weights, exported):
         config = tmp_path / f"{name.suffix[1:]}.yaml"
         config.write_text(
             f"detector: {{weights: {name}, device: cpu, precision: fp32, max_detections: 20}}\n"
@@ -32,12 +31,11 @@ def test_a_run_counts_the_same_with_the_exported_file(
             "rules: {gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}}\n"
             "output: {video: false, report: false}\n"
         )
-        done = vidan("run", config, "--output", tmp_path / "runs" / name.suffix[1:])
-        assert done.returncode == 0, done.stderr
+        assert main(["run", str(config), "--output", str(tmp_path / "runs" / name.suffix[1:])]) == 0
         runs.append(tmp_path / "runs" / name.suffix[1:])
     assert (runs[1] / "events.jsonl").read_bytes() == (runs[0] / "events.jsonl").read_bytes()
     detector = json.loads((runs[1] / "run.json").read_text())["detector"]
-    assert detector["weights_sha256"] == hashlib.sha256((tmp_path / "out" / "random.xml").read_bytes()).hexdigest()
+    assert detector["weights_sha256"] == hashlib.sha256(exported.read_bytes()).hexdigest()
 
 
 def test_int8_without_footage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
