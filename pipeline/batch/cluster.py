@@ -91,7 +91,7 @@ class RayWorkers:
         elif isinstance(error, self._ray.exceptions.TaskCancelledError):
             answer.set_result(False)
         elif isinstance(error, self._ray.exceptions.RayTaskError):
-            answer.set_exception(error.cause)
+            answer.set_exception(getattr(error, "cause", error))
         else:
             answer.set_exception(BrokenExecutor(str(error)))
 

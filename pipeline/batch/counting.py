@@ -20,7 +20,6 @@ from vidan.pipeline.batch.footage_source import AnalysedFile, FootageSource, Fou
 from vidan.pipeline.build import build_watch, rules_without_clock, warn_of_unseen_rules
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.config.streams import VideoSourceConfig
 from vidan.pipeline.engine.run import Stream
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import FrameResult
@@ -79,8 +78,6 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
     final = Path(config.output.folder)
     stream = config.streams[0]
     files = [_open(footage) for footage in job.footage]
-    if isinstance(stream.source, VideoSourceConfig) and stream.source.start_time is not None:
-        files[0] = replace(files[0], start=stream.source.start_time)
     source = FootageSource(
         stream.name,
         files,

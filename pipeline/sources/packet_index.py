@@ -52,6 +52,7 @@ def index_packets(path: Path) -> PacketIndex | None:
         SourceError: If the file cannot be opened as a video.
     """
     recording = Recording(path)
+    begin = recording.begin_pts  # while the file is open: afterwards FFmpeg has given that memory away
     times: list[int] = []
     keys: list[int] = []
     try:
@@ -66,7 +67,7 @@ def index_packets(path: Path) -> PacketIndex | None:
     pts = np.unique(np.array(times, np.int64))
     if not len(pts) or len(pts) != len(times) or recording.read_error is not None:
         return None
-    reached = float((int(pts[-1]) - recording.begin_pts) * recording.time_base) + recording.frame_seconds
+    reached = float((int(pts[-1]) - begin) * recording.time_base) + recording.frame_seconds
     if (recording.promised_seconds or 0.0) - reached > max(TRIFLE_SECONDS, 3 * recording.frame_seconds):
         return None
     if recording.promised_frames not in (None, len(pts)):

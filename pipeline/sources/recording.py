@@ -130,7 +130,7 @@ class Recording:
 
     @property
     def begin_pts(self) -> int:
-        """Where the header has the file begin, in ticks."""
+        """Where the header has the file begin, in ticks; ask while it is open."""
         return self._stream.start_time or 0
 
     @property

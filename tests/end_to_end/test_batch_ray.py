@@ -30,12 +30,13 @@ def test_a_cluster_that_loses_a_machine_counts_the_same(
 
     files = [clip(count) for count in (50, 48, 46, 44)]
     path = config(files[0], text=RULES)
+    path.write_text(path.read_text().replace("runtime: torch", "runtime: openvino"))
     path.write_text(path.read_text().replace(f"source: {files[0]}", f"source: [{', '.join(map(str, files))}]"))
     run = run_job(read_config(path))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         doomed = cluster.add_node(num_cpus=1)
-        workers = RayWorkers(cluster.address, threads=1)
+        workers = RayWorkers(str(cluster.address), threads=1)
         assert workers.count == 2
         killed: list[bool] = []
 
