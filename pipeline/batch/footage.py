@@ -47,7 +47,7 @@ class LeftOut:
 
 
 def find_clips(named: Sequence[str], *, pattern: NamePattern | None = None, zone: tzinfo | None = None) -> list[Clip]:
-    """The recordings under these names, in natural order, each once.
+    """The recordings under these names, each once: in the order in which they are named, in folders by their names.
 
     Args:
         named: Files, folders (searched in depth for files with the ending of a video), patterns such as ``*.mp4``,
@@ -66,7 +66,7 @@ def find_clips(named: Sequence[str], *, pattern: NamePattern | None = None, zone
             if told is not None:
                 clip = Clip(path, clip.camera or told.camera, clip.start or told.start)
             found.setdefault(path, Clip(path, clip.camera, clip.start))
-    return sorted(found.values(), key=lambda clip: natural_key(clip.path))
+    return list(found.values())
 
 
 def assign(clips: Iterable[Clip], cameras: Collection[str]) -> tuple[dict[str, list[Clip]], list[LeftOut]]:
@@ -110,7 +110,7 @@ def _clips_of(name: str, zone: tzinfo | None) -> Iterable[Clip]:
             inside = [file for file in match.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS and file.is_file()]
             if not inside and match == path:
                 raise SourceError(f"{match} holds no video: no file in it ends in {', '.join(sorted(VIDEO_ENDINGS))}")
-            clips += map(Clip, inside)
+            clips += map(Clip, sorted(inside, key=natural_key))
         else:
             clips.append(Clip(match))
     return clips

@@ -100,11 +100,11 @@ def lay_out(probed: Iterable[Probed], join_seconds: float) -> Timeline:
     """Puts the recordings of a camera in the order of time.
 
     By the starts that names or tables tell, where all have one; else by those of the containers, where these agree with
-    the playing times; else in the order of the names, each right behind the one before. Where only some names tell a
-    start, the others follow those that they stand behind.
+    the playing times; else in the order in which they are named, each right behind the one before. Where only some
+    names tell a start, the others follow those that they stand behind.
 
     Args:
-        probed: In the natural order of their names.
+        probed: In the order in which they are named.
         join_seconds: So far apart, or one over the other, they still follow each other directly.
     """
     files = list(probed)
@@ -132,7 +132,7 @@ def _by_containers(files: Sequence[Probed], join_seconds: float) -> tuple[list[P
             return usable, []
         problem = (
             "the creation times of the containers contradict the lengths of the recordings: "
-            "they are taken as one behind the other in the order of their names"
+            "they are taken as one behind the other as they are named"
         )
         first = files[0].created
         return [Placed(file, first if i == 0 else None) for i, file in enumerate(files)], [problem]

@@ -64,7 +64,7 @@ def test_an_interrupted_training_promises_only_what_is_saved(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").touch()
     assert train(end) == 130
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "goes on from the last checkpoint with --resume" in capsys.readouterr().err
 
 
 def test_published_weights_are_shown_before_and_after_they_are_fetched(
