@@ -31,10 +31,11 @@ from vidan.pipeline.build_rules import RuleBuilder
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.engine.judge import judge
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
+from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.trackers import Tracks
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 25.0

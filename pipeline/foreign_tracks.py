@@ -19,10 +19,12 @@ from vidan.detector import Detections
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
+from vidan.pipeline.manifest import Manifest, RunStatus
+from vidan.pipeline.provenance import hash_files
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.trackers import FixedLagSmoother, MotRows, Tracks
 
 

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from vidan.detector import Detector, WeightsError, file_sha256
 from vidan.pipeline.build import (
     build_detector,
-    build_heatmaps,
     build_source,
     build_watch,
     describe_source,
-    evidence_painters,
     find_weights,
-    heatmap_names,
-    late_seconds,
     rules_without_clock,
     warn_of_unseen_rules,
 )
-from vidan.pipeline.build_videos import build_videos, video_outputs
+from vidan.pipeline.build_outputs import open_sinks, planned_outputs, scene_names
 from vidan.pipeline.checkpoint import Checkpoint
+from vidan.pipeline.conclusion import conclude, refresh_counts
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.config.streams import is_live
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.control import Control
 from vidan.pipeline.delivered import delivering, require_drivers
@@ -38,31 +33,23 @@ from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.frame import Frame
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord, hash_files
+from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.monitored import monitored
-from vidan.pipeline.report.html import write_report
-from vidan.pipeline.report.intervals import StreamSpan
-from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
-from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
-from vidan.pipeline.report.rule_info import RuleInfo
+from vidan.pipeline.provenance import hash_files
+from vidan.pipeline.report.recorded import rule_to_record
 from vidan.pipeline.report.summary import (
-    COUNTED_KINDS,
     Summary,
-    summarize,
-    write_counts_csv,
-    write_occupancy_csv,
 )
 from vidan.pipeline.resume import Resumption
 from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.evidence import EvidenceSink
-from vidan.pipeline.sinks.files import JsonlSink, read_events
-from vidan.pipeline.sinks.scene import SceneSink
+from vidan.pipeline.sinks.files import JsonlSink
 from vidan.pipeline.sinks.shield import Shield
-from vidan.pipeline.sinks.tracks import TrackStore
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
 from vidan.pipeline.sources.images import ImageFolderSource
 from vidan.pipeline.stages import Sink
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.pipeline.telemetry import StageTimes, Telemetry
 
 MakeObserver: TypeAlias = Callable[[Sequence[StreamRecord]], Sink]
@@ -132,7 +119,8 @@ def run_job(
     Raises:
         SourceError: If a source cannot be opened; nothing has been written then.
         WeightsError: If the weights cannot be used; nothing has been written then.
-        ConfigError: If this machine cannot run the detector as configured; nothing has been written then.
+        ConfigError: If this machine cannot run the detector as configured; nothing has been written then. If the
+            service's port is taken; run.json says so then.
         SinkError: If an output cannot be written; the others are completed.
     """
     config = loaded.config
@@ -187,7 +175,7 @@ def _run_in(
         inputs=dict(inputs or {}),
         streams=[stream.record for stream in streams],
         rules=[rule_to_record(rule) for rule in rules.infos],
-        outputs=planned_outputs(config, folder) + _scenes(config, folder),
+        outputs=planned_outputs(config, folder) + scene_names(config, folder),
     )
     if resumption is not None:
         resumption.manifest(manifest)
@@ -199,7 +187,7 @@ def _run_in(
     ):
         telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
         hashing = None if inputs is not None else _hash_inputs(streams, manifest.inputs)
-        outputs = _open_sinks(config, folder, detector.class_names, resumption)
+        outputs = open_sinks(config, folder, detector.class_names, resumption)
         sinks = [*outputs, *destinations]
         watching = [*sinks, *(observe(manifest.streams) for observe in observers)]
         engine = Engine(
@@ -344,141 +332,9 @@ def _hash_inputs(streams: Sequence[Stream], hashes: dict[str, str]) -> threading
     return thread
 
 
-def open_logs(folder: RunFolder, known: Collection[str] | None = None, *, waits: bool = False) -> list[JsonlSink]:
-    """The sinks of what the rules say: they come first, for others read what they write.
-
-    Args:
-        folder: Of the run.
-        known: Ids of events that stand in logs which go on; None: they begin anew.
-        waits: Whether events wait in memory for a disk that is full.
-    """
-    return [
-        JsonlSink(folder.events, known=known, waits=waits),
-        JsonlSink(folder.near_misses, attrgetter("near_misses"), known=known, waits=waits),
-    ]
-
-
-def _open_sinks(
-    config: RunConfig, folder: RunFolder, class_names: Sequence[str], resumption: Resumption | None
-) -> list[Sink]:
-    output = config.output
-    waits = any(is_live(stream.source) for stream in config.streams)
-    logs = open_logs(folder, None if resumption is None else resumption.known, waits=waits)
-    sinks: list[Sink] = [*logs, *build_heatmaps(config, class_names, folder)]
-    if output.tracks is not None:
-        partitions = folder.track_partitions if output.tracks.partitioned else None
-        kept = () if resumption is None else resumption.streams.keys()
-        tracks = TrackStore(folder.path / "tracks.parquet", class_names, partitions=partitions, keep=kept)
-        sinks.append(tracks)
-        if resumption is not None:
-            resumption.reach(tracks.reached)
-    if resumption is not None:
-        logs[0].append(resumption.begin())
-    sinks += build_videos(config, folder, class_names)
-    if output.report:
-        sinks.append(SceneSink(folder.scene))
-    if output.evidence is not None:
-        evidence = output.evidence
-        sinks.append(
-            EvidenceSink(
-                folder.evidence,
-                painters=evidence_painters(config, class_names),
-                rules=evidence.rules,
-                limit=evidence.limit,
-                late_seconds=late_seconds(config),
-                stills=evidence.stills,
-                clip_seconds=evidence.clips and evidence.clips.seconds,
-            )
-        )
-    return sinks
-
-
-def planned_outputs(config: RunConfig, folder: RunFolder) -> list[str]:
-    """Names of the files that a run or a replay will write, the most telling first."""
-    output = config.output
-    types = {rule.type for rule in config.rules.values()}
-    numbers = [folder.heatmap(stream, name) for (stream, _), name in heatmap_names(config).items()]
-    heatmaps = [path.with_suffix(suffix) for path in numbers for suffix in (".png", ".npz")]
-    planned = {
-        **dict.fromkeys(video_outputs(config, folder), True),
-        folder.report: output.report,
-        folder.counts: True,
-        folder.occupancy: "zone" in types,
-        folder.flows: "flow" in types,
-        folder.queue: "queue" in types,
-        **dict.fromkeys(heatmaps, True),
-        folder.events: True,
-        folder.near_misses: True,
-        folder.tracks: output.tracks is not None and not output.tracks.partitioned,
-        folder.track_partitions: output.tracks is not None and output.tracks.partitioned,
-        folder.database: output.database is not None and output.database.url is None,
-        folder.evidence: output.evidence is not None,
-        folder.outbox: any((output.mqtt, output.webhooks, output.redis, output.kafka)),
-    }
-    return [path.name for path, is_wanted in planned.items() if is_wanted]
-
-
-def _scenes(config: RunConfig, folder: RunFolder) -> list[str]:
-    return [folder.scene(stream.name).name for stream in config.streams if config.output.report]
-
-
 def _stage_seconds(times: StageTimes, sinks: Sequence[Sink]) -> dict[str, float]:
     for sink in sinks:
         if isinstance(sink, AnnotatedVideoSink | EvidenceSink):
             for stage, seconds in sink.stage_seconds.items():
                 times.add(stage, seconds)
     return dict(times.seconds)
-
-
-def refresh_counts(rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
-    """Writes counts.csv as of now, whole or not at all.
-
-    Raises:
-        PipelineError: If the log cannot be read or the table not be written.
-    """
-    counted = (event for event in read_events(folder.events) if event.kind in COUNTED_KINDS)
-    summary = summarize(counted, rules.infos, _spans(manifest), rules.loaded.config.output.interval_seconds)
-    draft = folder.counts.with_name(folder.counts.name + ".tmp")
-    write_counts_csv(draft, summary)
-    draft.replace(folder.counts)
-
-
-def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, rules: Sequence[RuleInfo]) -> Summary:
-    """Counts what stands in the log, and writes it as tables and as a report.
-
-    Args:
-        loaded: The config.
-        folder: Of the run.
-        manifest: Is told the rules.
-        rules: All that have events in the log.
-    """
-    config = loaded.config
-    events = list(read_events(folder.events))
-    near_misses = list(read_events(folder.near_misses))
-    manifest.rules = [rule_to_record(rule) for rule in rules]
-    spans = _spans(manifest)
-    summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
-    write_counts_csv(folder.counts, summary)
-    if folder.occupancy.name in manifest.outputs:
-        write_occupancy_csv(folder.occupancy, summary)
-    if folder.flows.name in manifest.outputs:
-        write_flows_csv(folder.flows, summary.flows, summary.unseen)
-    if folder.queue.name in manifest.outputs:
-        write_queue_csv(folder.queue, summary.queues)
-    if config.output.report:
-        write_report(folder.report, RecordedRun(folder, manifest.to_record(), summary, events, near_misses))
-    return summary
-
-
-def _spans(manifest: Manifest) -> list[StreamSpan]:
-    return [
-        StreamSpan(
-            record.name,
-            record.seconds,
-            record.seconds_expected,
-            record.start_utc,
-            record.gaps,
-            tuple(record.drops.drops),
-        )
-        for record in manifest.streams
-    ]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from vidan.pipeline.config.service import ServiceConfig
 from vidan.pipeline.control import Control
-from vidan.pipeline.manifest import vidan_version
 from vidan.pipeline.monitor.metrics import RunCollector, render_metrics
 from vidan.pipeline.monitor.pulse import Pulse
 from vidan.pipeline.monitor.server import MonitorServer
 from vidan.pipeline.monitor.systemd import supervised
+from vidan.pipeline.provenance import vidan_version
 from vidan.pipeline.telemetry import Telemetry
 
 _logger = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vidan.pipeline.errors import SourceError
-from vidan.pipeline.manifest import RunStatus, StreamRecord
+from vidan.pipeline.manifest import RunStatus
 from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.stream_record import StreamRecord
 
 
 @dataclass(frozen=True, slots=True)

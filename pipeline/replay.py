@@ -21,7 +21,9 @@ from pydantic import ValidationError
 
 from vidan.detector import Detections
 from vidan.pipeline.build import build_heatmaps, describe_rules
+from vidan.pipeline.build_outputs import open_logs, planned_outputs
 from vidan.pipeline.build_rules import RuleBuilder
+from vidan.pipeline.conclusion import conclude
 from vidan.pipeline.config.load import Loaded, load_config
 from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
@@ -30,14 +32,16 @@ from vidan.pipeline.delivered import delivering
 from vidan.pipeline.engine.judge import count
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
-from vidan.pipeline.job import MakeObserver, Outcome, accounted, conclude, open_logs, planned_outputs
-from vidan.pipeline.manifest import SEMANTICS_VERSION, Manifest, RunStatus, StreamRecord
+from vidan.pipeline.job import MakeObserver, Outcome, accounted
+from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.masking import MASK
 from vidan.pipeline.past_run import PastRun
+from vidan.pipeline.provenance import SEMANTICS_VERSION
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.track_rows import StoredFrame
 from vidan.pipeline.sinks.tracks import StoredTracks, hash_tracks, read_tracks
 from vidan.pipeline.stages import Rule, Sink
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.pipeline.telemetry import StageTimes
 
 _logger = logging.getLogger(__name__)

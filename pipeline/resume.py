@@ -16,13 +16,15 @@ from vidan.pipeline.coverage import GapReason
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import ConfigError, SourceError
 from vidan.pipeline.events import Event
-from vidan.pipeline.manifest import SEMANTICS_VERSION, Manifest, RunStatus, Session, StreamRecord
+from vidan.pipeline.manifest import Manifest, RunStatus, Session
 from vidan.pipeline.past_run import PastRun
+from vidan.pipeline.provenance import SEMANTICS_VERSION
 from vidan.pipeline.report.recorded import rules_of_record
 from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.sinks.tracks import Reached
+from vidan.pipeline.stream_record import StreamRecord
 
 
 @dataclass(slots=True)

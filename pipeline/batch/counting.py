@@ -24,7 +24,7 @@ from vidan.pipeline.engine.run import Stream
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Prepared, run_job
-from vidan.pipeline.manifest import StreamRecord
+from vidan.pipeline.stream_record import StreamRecord
 
 COUNTED = "counted.json"
 

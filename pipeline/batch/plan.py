@@ -28,7 +28,7 @@ from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import StreamConfig, VideoSourceConfig
 from vidan.pipeline.errors import ConfigError, SinkError, SourceError
-from vidan.pipeline.manifest import SEMANTICS_VERSION, hash_text, vidan_version
+from vidan.pipeline.provenance import SEMANTICS_VERSION, hash_text, vidan_version
 from vidan.pipeline.sources.clock import StreamClock
 from vidan.pipeline.sources.packet_index import PacketIndex, index_packets
 from vidan.pipeline.sources.thinning import Thinning

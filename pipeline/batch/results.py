@@ -21,7 +21,8 @@ from vidan.pipeline.batch.timeline import Span
 from vidan.pipeline.batch.workers import Share
 from vidan.pipeline.errors import SinkError, cannot_write
 from vidan.pipeline.events import format_utc
-from vidan.pipeline.manifest import RunStatus, environment, vidan_version
+from vidan.pipeline.manifest import RunStatus
+from vidan.pipeline.provenance import environment, vidan_version
 from vidan.pipeline.run_folder import TRACK_PARTITIONS, RunFolder
 
 RECORD = "batch.json"

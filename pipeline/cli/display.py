@@ -23,9 +23,10 @@ from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import EventKind
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome
-from vidan.pipeline.manifest import Manifest, StreamRecord
+from vidan.pipeline.manifest import Manifest
 from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary
+from vidan.pipeline.stream_record import StreamRecord
 
 _KINDS = {
     "report.html": "report",

@@ -141,7 +141,7 @@ def _problems(path: Path) -> tuple[list[PipelineError | WeightsError], list[str]
 
 
 def _version(options: argparse.Namespace) -> int:
-    from vidan.pipeline.manifest import environment, vidan_version
+    from vidan.pipeline.provenance import environment, vidan_version
 
     if options.json:
         _print_json({"vidan": vidan_version(), **environment()})

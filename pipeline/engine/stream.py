@@ -19,9 +19,9 @@ from vidan.pipeline.engine.sequel import Sequel
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame, FrameResult
-from vidan.pipeline.manifest import StreamRecord
 from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.stages import Source
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.pipeline.telemetry import StreamTelemetry
 from vidan.trackers import Tracks
 

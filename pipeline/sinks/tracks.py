@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from vidan.detector import file_sha256
 from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.frame import FrameResult
-from vidan.pipeline.manifest import SEMANTICS_VERSION, hash_text, vidan_version
+from vidan.pipeline.provenance import SEMANTICS_VERSION, hash_text, vidan_version
 from vidan.pipeline.sinks.track_partitions import merged_partitions, partition_files, read_partitions, write_partitions
 from vidan.pipeline.sinks.track_rows import (
     FRAME_COLUMNS,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, merge, overlap, spans_by_reason
 from vidan.pipeline.events import Event, EventKind
-from vidan.pipeline.manifest import StreamRecord
 from vidan.pipeline.report.intervals import StreamSpan, Timeline
 from vidan.pipeline.report.summary import RuleInfo, summarize, write_counts_csv, write_occupancy_csv
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 
 GATE = RuleInfo("door", "gate", "line", ("person",), ("in", "out"))
 YARD = RuleInfo("door", "yard", "zone", ("person",))

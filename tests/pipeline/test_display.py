@@ -11,8 +11,8 @@ from vidan.detector import Detections
 from vidan.pipeline.cli.display import Progress
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Frame, FrameResult, Stamp
-from vidan.pipeline.manifest import StreamRecord
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.trackers import Tracks
 
 

@@ -13,16 +13,10 @@ import pytest
 from vidan.detector import file_sha256
 from vidan.pipeline.coverage import DropLedger
 from vidan.pipeline.errors import SinkError
-from vidan.pipeline.manifest import (
-    SEMANTICS_VERSION,
-    Manifest,
-    RunStatus,
-    StreamRecord,
-    environment,
-    hash_files,
-    hash_text,
-)
+from vidan.pipeline.manifest import Manifest, RunStatus
+from vidan.pipeline.provenance import SEMANTICS_VERSION, environment, hash_files, hash_text
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 
 
 def a_manifest() -> Manifest:
@@ -119,7 +113,7 @@ def test_on_a_full_disk_it_is_written_over_itself_as_far_as_it_fits(tmp_path: Pa
 
 def test_versions_are_told_without_importing_the_packages() -> None:
     program = (
-        "import sys; from vidan.pipeline.manifest import environment; facts = environment(); "
+        "import sys; from vidan.pipeline.provenance import environment; facts = environment(); "
         "assert facts['packages']['numpy']; assert not {'torch', 'openvino', 'pyarrow', 'av'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

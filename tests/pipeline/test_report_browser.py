@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vidan.pipeline.events import Event, EventKind
-from vidan.pipeline.manifest import Manifest, StreamRecord
+from vidan.pipeline.manifest import Manifest
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
@@ -21,6 +21,7 @@ from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import summarize
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

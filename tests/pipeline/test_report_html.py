@@ -23,7 +23,7 @@ from PIL import Image
 from vidan.pipeline.coverage import Gap, GapReason
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import Event, EventKind, to_record
-from vidan.pipeline.manifest import Manifest, RunStatus, StreamRecord
+from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.report import ledger
 from vidan.pipeline.report.html import render_report, write_report
 from vidan.pipeline.report.intervals import StreamSpan
@@ -35,6 +35,7 @@ from vidan.pipeline.report.summary import RuleInfo, summarize
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 
 NASTY = '<script>alert("x")</script>'
 START = datetime(2024, 5, 1, 10, 0, 30, tzinfo=UTC)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from vidan.detector import Detections
 from vidan.pipeline.errors import PipelineError, SinkError
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
-from vidan.pipeline.manifest import SEMANTICS_VERSION
+from vidan.pipeline.provenance import SEMANTICS_VERSION
 from vidan.pipeline.sinks import tracks as store
 from vidan.pipeline.sinks.track_rows import StoredFrame
 from vidan.pipeline.sinks.tracks import TrackStore, read_tracks

@@ -17,8 +17,8 @@ from vidan.pipeline.engine.run import Engine
 from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import Frame
-from vidan.pipeline.manifest import StreamRecord
 from vidan.pipeline.stages import Source
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.trackers import ByteTracker, FixedLagSmoother
 
 

@@ -21,10 +21,10 @@ from vidan.pipeline.engine.stream import Patience, Stream
 from vidan.pipeline.engine.watchdog import Watchdog
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import Frame, Stamp
-from vidan.pipeline.manifest import StreamRecord
 from vidan.pipeline.rules.line import LineRule
 from vidan.pipeline.rules.zone import ZoneRule
 from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stream_record import StreamRecord
 from vidan.pipeline.telemetry import Telemetry
 from vidan.trackers import ByteTracker, FixedLagSmoother, Tracks
 

@@ -12,7 +12,7 @@ import pytest
 
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome, open_streams, read_config, run_job
-from vidan.pipeline.manifest import StreamRecord
+from vidan.pipeline.stream_record import StreamRecord
 
 DETECTOR = "detector: {weights: demo, image_size: 96, device: cpu}\noutput: {folder: runs, video: false}\n"
 

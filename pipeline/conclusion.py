@@ -1,0 +1,78 @@
+"""What the logs of a run come to: tables of counts, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidan.pipeline.config.load import Loaded
+from vidan.pipeline.config.schema import RunConfig
+from vidan.pipeline.manifest import Manifest
+from vidan.pipeline.report.html import write_report
+from vidan.pipeline.report.intervals import StreamSpan
+from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
+from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
+from vidan.pipeline.report.rule_info import RuleInfo
+from vidan.pipeline.report.summary import (
+    COUNTED_KINDS,
+    Summary,
+    summarize,
+    write_counts_csv,
+    write_occupancy_csv,
+)
+from vidan.pipeline.rule_book import RuleBook
+from vidan.pipeline.run_folder import RunFolder
+from vidan.pipeline.sinks.files import read_events
+
+
+def refresh_counts(rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
+    """Writes counts.csv as of now, whole or not at all.
+
+    Raises:
+        PipelineError: If the log cannot be read or the table not be written.
+    """
+    counted = (event for event in read_events(folder.events) if event.kind in COUNTED_KINDS)
+    summary = summarize(counted, rules.infos, _spans(manifest), rules.loaded.config.output.interval_seconds)
+    draft = folder.counts.with_name(folder.counts.name + ".tmp")
+    write_counts_csv(draft, summary)
+    draft.replace(folder.counts)
+
+
+def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, rules: Sequence[RuleInfo]) -> Summary:
+    """Counts what stands in the log, and writes it as tables and as a report.
+
+    Args:
+        loaded: The config.
+        folder: Of the run.
+        manifest: Is told the rules.
+        rules: All that have events in the log.
+    """
+    config = loaded.config
+    events = list(read_events(folder.events))
+    near_misses = list(read_events(folder.near_misses))
+    manifest.rules = [rule_to_record(rule) for rule in rules]
+    spans = _spans(manifest)
+    summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
+    write_counts_csv(folder.counts, summary)
+    if folder.occupancy.name in manifest.outputs:
+        write_occupancy_csv(folder.occupancy, summary)
+    if folder.flows.name in manifest.outputs:
+        write_flows_csv(folder.flows, summary.flows, summary.unseen)
+    if folder.queue.name in manifest.outputs:
+        write_queue_csv(folder.queue, summary.queues)
+    if config.output.report:
+        write_report(folder.report, RecordedRun(folder, manifest.to_record(), summary, events, near_misses))
+    return summary
+
+
+def _spans(manifest: Manifest) -> list[StreamSpan]:
+    return [
+        StreamSpan(
+            record.name,
+            record.seconds,
+            record.seconds_expected,
+            record.start_utc,
+            record.gaps,
+            tuple(record.drops.drops),
+        )
+        for record in manifest.streams
+    ]
