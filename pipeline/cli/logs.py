@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Literal, TextIO, TypeAlias
+from typing import Literal, TypeAlias
 
 from vidan.pipeline.events import format_utc
 from vidan.pipeline.masking import mask_secrets
@@ -49,12 +49,19 @@ def say_error(message: str) -> None:
     _errors.error("%s", message)
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """The one handler of a command."""
+class _Stderr(logging.Handler):
+    """The one handler of a command; it writes to what is stderr at that moment."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # as all handlers have it: what cannot be logged ends nothing
+            self.handleError(record)
 
 
 class TextFormatter(logging.Formatter):

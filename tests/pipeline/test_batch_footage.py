@@ -86,15 +86,15 @@ def test_what_a_pattern_writes_it_reads(moment: datetime, camera: str) -> None:
     assert (told.camera, told.start) == (camera, moment)
 
 
-def test_folders_lists_and_tables_give_their_videos_once_each(tmp_path: Path) -> None:
+def test_folders_lists_and_tables_give_their_videos_once_each_as_they_are_named(tmp_path: Path) -> None:
     for name in ("deep/er/2.mp4", "deep/10.MP4", "deep/notes.doc", "one.mkv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("# the first\none.mkv\ndeep\n")
     (tmp_path / "table.csv").write_text("path,camera,start\none.mkv,gate,2026-05-01T10:00:00+02:00\n")
     clips = find_clips([str(tmp_path / name) for name in ("table.csv", "list.txt", "deep/*.MP4")])
-    assert [clip.path.name for clip in clips] == ["10.MP4", "2.mp4", "one.mkv"]
-    assert clips[-1] == Clip(tmp_path / "one.mkv", "gate", EIGHT)
+    assert [clip.path.name for clip in clips] == ["one.mkv", "10.MP4", "2.mp4"]
+    assert clips[0] == Clip(tmp_path / "one.mkv", "gate", EIGHT)
 
 
 @pytest.mark.parametrize(
