@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vidan.detector import DeviceError, WeightsError
 from vidan.pipeline.batch.counting import Counting, Footage, counted_key
-from vidan.pipeline.batch.plan import (
-    Cut,
-    FileStatus,
-    Plan,
-    PlannedCamera,
-    PlannedFile,
-    decide_cut,
-    mark_duplicates,
-    seal_cut,
-    uncut,
-)
+from vidan.pipeline.batch.cutting import Cut, decide_cut, seal_cut, uncut
+from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera, PlannedFile, mark_duplicates
+from vidan.pipeline.batch.progress import Pace, Progress
 from vidan.pipeline.batch.workers import Job, Workers
 from vidan.pipeline.errors import ConfigError, PipelineError, SinkError
 
@@ -34,37 +25,6 @@ ATTEMPTS = 3
 """How often a job is tried whose process dies."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a batch is.
-
-    Attributes:
-        pictures: Done so far, those of earlier batches included.
-        expected: In all recordings, as far as their headers tell.
-        frames_per_second: Of this batch, over the last half minute.
-        workers: Pictures done so far by each.
-        files: Recordings that are done.
-        all_files: Of them.
-        cameras: Counted.
-        all_cameras: Of them.
-        failures: What has failed so far, in sentences.
-        seconds: Since the beginning.
-        eta_seconds: Until everything is detected; None: nobody knows.
-    """
-
-    pictures: int
-    expected: int
-    frames_per_second: float
-    workers: tuple[int, ...]
-    files: int
-    all_files: int
-    cameras: int
-    all_cameras: int
-    failures: tuple[str, ...]
-    seconds: float
-    eta_seconds: float | None
 
 
 def run_batch(
@@ -153,7 +113,7 @@ class _Batch:
         self._open: dict[int, _Open] = {}
         self._followers: dict[Path, list[tuple[PlannedFile, PlannedCamera]]] = {}  # others with the same content
         self._counted: set[str] = set()
-        self._pace = _Pace()
+        self._pace = Pace()
 
     def run(self) -> bool:
         with ExitStack() as closing:
@@ -188,7 +148,18 @@ class _Batch:
         if file.sha256 is None:
             file.sha256 = self._plan.hashes.of(file.path)
             self._plan.locate(file, camera)
-        return None if file.status is FileStatus.DETECTED else decide_cut(self._plan, file, camera)
+        return None if file.status is FileStatus.DETECTED else self._cut(file, camera)
+
+    def _cut(self, file: PlannedFile, camera: PlannedCamera) -> Cut:
+        assert file.folder is not None
+        plan = self._plan
+        return decide_cut(
+            file.placed.probed,
+            file.folder,
+            plan.settings.part_seconds,
+            stride=plan.stride_of(camera),
+            max_fps=plan.max_fps_of(camera),
+        )
 
     def _note_survey(self, future: Future[Any]) -> None:
         file, camera = self._surveys.pop(future)
@@ -273,7 +244,7 @@ class _Batch:
     def _settle(self, file: PlannedFile, camera: PlannedCamera, cut: Cut, trouble: str | None) -> None:
         """Decides how a file fared of which all jobs are done; one that was cut in vain begins anew as one job."""
         if cut.pieces is not None and file.folder is not None:
-            reason = trouble or seal_cut(file, cut)
+            reason = trouble or seal_cut(file.folder, file.path, cut)
             if reason is not None:
                 self._schedule(file, camera, uncut(file.folder, cut, reason))
                 return
@@ -317,64 +288,8 @@ class _Batch:
         self._ready.appendleft(_Task(job, camera))
 
     def _tell(self) -> None:
-        done = sum(self._workers.frames)
-        self._pace.note(done)
-        files = self._plan.files
-        there = sum(_pictures_there(file) for file in files)
-        expected = sum(file.placed.probed.pictures or 0 for file in files if file.status is not FileStatus.FAILED)
-        speed = self._pace.per_second
-        left = max(0, expected - there - done)
-        settled = {FileStatus.DETECTED, FileStatus.FAILED, FileStatus.DUPLICATE}
-        self._observe(
-            Progress(
-                pictures=min(expected, there + done),
-                expected=expected,
-                frames_per_second=speed,
-                workers=tuple(self._workers.frames),
-                files=sum(file.status in settled for file in files),
-                all_files=len(files),
-                cameras=len(self._counted) - sum(task.file is None for task in [*self._ready, *self._running.values()]),
-                all_cameras=len(self._plan.cameras),
-                failures=failures_of(self._plan),
-                seconds=self._pace.seconds,
-                eta_seconds=left / speed if speed else None,
-            )
-        )
-
-
-def failures_of(plan: Plan) -> tuple[str, ...]:
-    """Everything that went wrong, in sentences."""
-    left_out = [f"{left.path}: {left.reason}" for left in plan.left_out]
-    failed = [(str(file.path), file.reason or "") for file in plan.files if file.status is FileStatus.FAILED]
-    files = [reason if path in reason else f"{path}: {reason}" for path, reason in failed]
-    cameras = [f"camera {camera.name}: {camera.problem}" for camera in plan.cameras if camera.problem]
-    return (*left_out, *files, *cameras)
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Pictures per second over the last half minute."""
-
-    began: float = field(default_factory=time.monotonic)
-    marks: deque[tuple[float, int]] = field(default_factory=deque)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def note(self, pictures: int) -> None:
-        self.marks.append((time.monotonic(), pictures))
-        while len(self.marks) > 2 and self.marks[-1][0] - self.marks[0][0] > 30:
-            self.marks.popleft()
-
-    @property
-    def per_second(self) -> float:
-        (start, first), (end, last) = self.marks[0], self.marks[-1]
-        return (last - first) / (end - start) if end > start else 0.0
-
-
-def _pictures_there(file: PlannedFile) -> int:
-    return (file.placed.probed.pictures or 0) if file.was_there else file.pictures_there
+        counting = sum(task.file is None for task in [*self._ready, *self._running.values()])
+        self._observe(self._pace.progress(self._plan, self._workers.frames, len(self._counted) - counting))
 
 
 def _what(task: _Task) -> str:

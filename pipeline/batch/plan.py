@@ -1,9 +1,8 @@
-"""What a batch has to do: which recordings of which cameras, what of them is there already, and how they are cut."""
+"""What a batch has to do: which recordings of which cameras, and what of them is there already."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,13 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vidan.detector import file_sha256
 from vidan.pipeline.batch.counting import counted_key
-from vidan.pipeline.batch.detecting import ANALYSED, Detecting, Piece
-from vidan.pipeline.batch.files import read_file_facts, seal, write_json
+from vidan.pipeline.batch.cutting import Cut, read_cut
+from vidan.pipeline.batch.detecting import Detecting
+from vidan.pipeline.batch.files import read_file_facts
 from vidan.pipeline.batch.footage import Clip, LeftOut, assign, find_clips
+from vidan.pipeline.batch.hashes import Hashes
 from vidan.pipeline.batch.names import NamePattern
 from vidan.pipeline.batch.parts import part_path
 from vidan.pipeline.batch.timeline import Placed, Timeline, lay_out, probe
@@ -27,14 +26,10 @@ from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.outputs import NO_SERVERS
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import StreamConfig, VideoSourceConfig
-from vidan.pipeline.errors import ConfigError, SinkError, SourceError
+from vidan.pipeline.errors import ConfigError, SourceError
 from vidan.pipeline.provenance import SEMANTICS_VERSION, hash_text, vidan_version
-from vidan.pipeline.sources.clock import StreamClock
-from vidan.pipeline.sources.packet_index import PacketIndex, index_packets
-from vidan.pipeline.sources.thinning import Thinning
 
 HASHES = "hashes.json"
-CUTS = "cuts.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,62 +237,6 @@ class Plan:
             file.pictures_there = parts * cut.part_pictures if cut is not None else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How a file is cut into parts.
-
-    Attributes:
-        pieces: The parts, each a job of its own; None: the file is one job.
-        part_pictures: Pictures in a part, about; in a file that is one job, exactly.
-        note: Why it was not cut.
-    """
-
-    pieces: tuple[Piece, ...] | None
-    part_pictures: int
-    note: str | None = None
-
-
-class Hashes:
-    """SHA-256 of files, remembered with their size and time of change, so that no file is read for it twice."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, list[Any]] = {}
-        if path.exists():
-            try:
-                self._known = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
-                self._known = {}  # they are read again
-
-    def known(self, path: Path) -> str | None:
-        """The hash of a file that has not changed since; None where it is not known."""
-        found = self._known.get(str(path))
-        try:
-            return found[2] if found is not None and found[:2] == _stat(path) else None
-        except OSError:
-            return None
-
-    def of(self, path: Path) -> str:
-        """The hash of a file, read if need be.
-
-        Raises:
-            SourceError: If it cannot be read.
-        """
-        known = self.known(path)
-        if known is not None:
-            return known
-        try:
-            before = _stat(path)
-            sha256 = file_sha256(path)
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-        self._known[str(path)] = [*before, sha256]
-        return sha256
-
-    def save(self) -> None:
-        write_json(self._path, dict(self._known))
-
-
 def make_plan(loaded: Loaded[RunConfig], settings: Settings) -> Plan:
     """Finds the recordings, looks into each, and compares with what earlier batches have left.
 
@@ -345,105 +284,6 @@ def mark_duplicates(camera: PlannedCamera) -> None:
             file.status, file.reason = FileStatus.DUPLICATE, f"is the same recording as {other.path.name}"
 
 
-def read_cut(folder: Path) -> Cut | None:
-    """How an earlier batch has begun to cut a file; None where it has not."""
-    try:
-        record = json.loads((folder / CUTS).read_text(encoding="utf-8"))
-        pieces = record["pieces"]
-        return Cut(
-            None if pieces is None else tuple(Piece(**piece) for piece in pieces),
-            record["part_pictures"],
-            record["note"],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def decide_cut(plan: Plan, file: PlannedFile, camera: PlannedCamera) -> Cut:
-    """How a file is cut, as an earlier batch has begun to do it, or anew; it is written down before anything is done.
-
-    Raises:
-        SourceError: If the file cannot be opened.
-        SinkError: If it cannot be written down.
-    """
-    assert file.folder is not None
-    try:
-        file.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"cannot make the folder {file.folder}: {error.strerror}") from error
-    if (begun := read_cut(file.folder)) is not None:
-        return begun
-    seconds = plan.settings.part_seconds
-    part_pictures = max(1, round(seconds * file.placed.probed.fps))
-    index = None
-    if (file.placed.probed.seconds or 2 * seconds) > 1.5 * seconds:
-        index = index_packets(file.path)
-    cuts = [] if index is None else index.cuts(seconds)
-    if index is None or not cuts:
-        return write_cut(file.folder, Cut(None, part_pictures))
-    _write_analysed(file.folder, index, plan.stride_of(camera), plan.max_fps_of(camera))
-    starts = [None, *cuts]
-    pieces = tuple(
-        Piece(
-            number,
-            start,
-            stop,
-            None if start is None else index.key_before(start),
-            0 if start is None else int(np.searchsorted(index.pts, start)),
-        )
-        for number, (start, stop) in enumerate(zip(starts, [*cuts, None], strict=True))
-    )
-    return write_cut(file.folder, Cut(pieces, part_pictures))
-
-
-def write_cut(folder: Path, cut: Cut) -> Cut:
-    """Writes down how a file is cut."""
-    pieces = None if cut.pieces is None else [
-        {"number": piece.number, "start": piece.start, "stop": piece.stop, "seek": piece.seek, "first": piece.first}
-        for piece in cut.pieces
-    ]  # fmt: skip
-    write_json(folder / CUTS, {"pieces": pieces, "part_pictures": cut.part_pictures, "note": cut.note})
-    return cut
-
-
-def uncut(folder: Path, cut: Cut, note: str) -> Cut:
-    """A file that could not be cut becomes one job: what its parts hold is thrown away."""
-    for path in folder.glob("*.parquet"):
-        path.unlink(missing_ok=True)
-    return write_cut(folder, Cut(None, cut.part_pictures, note))
-
-
-def seal_cut(file: PlannedFile, cut: Cut) -> str | None:
-    """Joins the parts of a file that was cut; the reason why they do not fit, if so.
-
-    Raises:
-        SourceError: If a part or the file cannot be read.
-    """
-    assert file.folder is not None
-    assert cut.pieces is not None
-    index = index_packets(file.path)
-    if index is None:
-        return "its packets are other ones than before"
-    return seal(file.folder, file.path, index, len(cut.pieces))
-
-
-def _write_analysed(folder: Path, index: PacketIndex, stride: int, max_fps: float | None) -> None:
-    """Which pictures stride and max_fps leave, where they do not leave all: a part alone cannot tell."""
-    if stride == 1 and max_fps is None:
-        return
-    clock, thinning = StreamClock(), Thinning(stride, max_fps)
-    clock.begin(index.time_base, index.frame_seconds)
-    times = index.pts.tolist()
-    kept = [
-        thinning.keeps(number, clock.advance(pts, following))
-        for number, (pts, following) in enumerate(zip(times, [*times[1:], None], strict=True))
-    ]
-    try:
-        np.save(folder / ANALYSED, np.array(kept, np.bool_))
-    except OSError as error:
-        raise SinkError(f"cannot write {folder / ANALYSED}: {error.strerror}") from error
-
-
 def _clips(config: RunConfig, settings: Settings, pattern: NamePattern | None) -> list[Clip]:
     if settings.footage:
         return find_clips(settings.footage, pattern=pattern, zone=settings.zone)
@@ -460,8 +300,3 @@ def _clips(config: RunConfig, settings: Settings, pattern: NamePattern | None) -
 
 def _key(facts: Mapping[str, Any]) -> str:
     return hash_text(json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str))[:32]
-
-
-def _stat(path: Path) -> list[int]:
-    facts = os.stat(path)
-    return [facts.st_size, facts.st_mtime_ns]

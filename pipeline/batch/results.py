@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from vidan.pipeline.batch.batch import failures_of
 from vidan.pipeline.batch.files import write_json
 from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera, PlannedFile
+from vidan.pipeline.batch.progress import failures_of
 from vidan.pipeline.batch.report import write_batch_report
 from vidan.pipeline.batch.tally import Tally, read_tallies
 from vidan.pipeline.batch.timeline import Span

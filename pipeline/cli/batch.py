@@ -78,9 +78,10 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    from vidan.pipeline.batch.batch import failures_of, locked, run_batch
+    from vidan.pipeline.batch.batch import locked, run_batch
     from vidan.pipeline.batch.estimate import estimate
     from vidan.pipeline.batch.plan import make_plan
+    from vidan.pipeline.batch.progress import failures_of
     from vidan.pipeline.batch.results import Results
     from vidan.pipeline.batch.workers import this_machine
     from vidan.pipeline.cli.batch_display import display, print_plan, print_results

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vidan.pipeline.batch.batch import Progress
 from vidan.pipeline.batch.estimate import Estimate
 from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera
+from vidan.pipeline.batch.progress import Progress
 from vidan.pipeline.batch.results import Results
 from vidan.pipeline.cli.console import show
 

@@ -19,8 +19,9 @@ import pyarrow.dataset as ds
 import pytest
 
 from vidan.detector import Detections, ImageLike
-from vidan.pipeline.batch.batch import failures_of, locked, run_batch
+from vidan.pipeline.batch.batch import locked, run_batch
 from vidan.pipeline.batch.plan import FileStatus, Plan, Settings, make_plan
+from vidan.pipeline.batch.progress import failures_of
 from vidan.pipeline.batch.results import Results
 from vidan.pipeline.batch.workers import Job, Share, do
 from vidan.pipeline.errors import SinkError

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vidan.pipeline.batch.batch import Progress, failures_of, run_batch
+from vidan.pipeline.batch.batch import run_batch
 from vidan.pipeline.batch.cluster import RayWorkers
 from vidan.pipeline.batch.plan import FileStatus, Settings, make_plan
+from vidan.pipeline.batch.progress import Progress, failures_of
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.job import read_config, run_job
 
