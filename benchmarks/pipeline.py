@@ -32,7 +32,9 @@ import torch
 
 from vidan.detector import Detections, Detector, ImageLike, Letterbox, load_model
 from vidan.detector.nms import NmsOptions, suppress_tensor
-from vidan.pipeline.build import annotator_maker, build_detector, build_source, find_weights, lane_maker
+from vidan.pipeline.build import build_detector, find_weights, lane_maker
+from vidan.pipeline.build_painters import annotator_maker
+from vidan.pipeline.build_sources import build_source
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.tracking import DetectorConfig

@@ -1,49 +1,29 @@
-"""The one place where a config becomes objects. Everything below takes plain keywords and knows no config."""
+"""Where a config becomes objects: the detector, lanes, heatmaps; `build_sources`, `build_rules` and others stand beside.
+
+Everything below takes plain keywords and knows no config.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import shapely
 
 from vidan.detector import WeightsCard, YoloDetector, load_detector, read_card, resolve_weights
-from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build_rules import RuleBuilder, class_ids_of, class_names_of, rules_of
 from vidan.pipeline.config.rules import FlowConfig, HeatmapConfig, LineConfig, QueueConfig, SpeedConfig, ZoneConfig
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.config.streams import (
-    DeviceSourceConfig,
-    HttpSourceConfig,
-    ImagesSourceConfig,
-    RtspSourceConfig,
-    SourceConfig,
-    StreamConfig,
-    UdpSourceConfig,
-    VideoSourceConfig,
-)
 from vidan.pipeline.config.tracking import BotSortConfig, ByteTrackConfig, DetectorConfig, OcSortConfig, SortConfig
-from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape
 from vidan.pipeline.engine.lane import Lane
 from vidan.pipeline.engine.numbering import Numbering
 from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame, Stamp
-from vidan.pipeline.masking import mask_url_password
-from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.report.summary import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.heatmap import HeatmapSink
-from vidan.pipeline.sources import addresses
-from vidan.pipeline.sources.backoff import Backoff
-from vidan.pipeline.sources.camera import CameraSource
-from vidan.pipeline.sources.images import ImageFolderSource
-from vidan.pipeline.sources.paced import PacedSource
-from vidan.pipeline.sources.video import VideoSource
-from vidan.pipeline.speed_labels import SpeedShape
-from vidan.pipeline.stills import StillPainter
 from vidan.pipeline.telemetry import StageTimes, StreamTelemetry, Telemetry
 from vidan.trackers import (
     BotSortTracker,
@@ -98,68 +78,6 @@ def build_detector(config: DetectorConfig, *, threads: int | None = None) -> Yol
     return detector
 
 
-def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource | PacedSource | CameraSource:
-    """The source of a stream; files are opened, cameras when their first frame is asked for.
-
-    Raises:
-        SourceError: If it cannot be opened.
-    """
-    match stream.source:
-        case VideoSourceConfig(path=paths, start_time=start_time, stride=stride, max_fps=max_fps) as video:
-            open_video = partial(VideoSource, stream.name, paths, start_time=start_time, stride=stride, max_fps=max_fps)
-            return PacedSource(open_video, loop=video.loop) if video.live else open_video()
-        case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
-            return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
-        case camera:
-            return CameraSource(
-                stream.name,
-                _address_of(camera),
-                connect_timeout=camera.connect_timeout,
-                read_timeout=camera.read_timeout,
-                backoff=Backoff(
-                    camera.reconnect.first_delay, camera.reconnect.max_delay, attempts=camera.reconnect.attempts
-                ),
-                accelerate=camera.decode == "cuda",
-                stride=camera.stride,
-                max_fps=camera.max_fps,
-            )
-
-
-def describe_source(source: SourceConfig) -> str:
-    """What is read, for people, without passwords."""
-    match source:
-        case VideoSourceConfig(path=paths):
-            return ", ".join(mask_url_password(path) for path in paths)
-        case ImagesSourceConfig(path=path):
-            return mask_url_password(path)
-        case camera:
-            return str(_address_of(camera))
-
-
-def _address_of(
-    source: RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig,
-) -> addresses.Address:
-    match source:
-        case RtspSourceConfig(url=url, transport=transport, ca_file=ca_file, verify_tls=verify):
-            return addresses.rtsp(url, transport=transport, ca_file=ca_file, verify=verify)
-        case HttpSourceConfig(url=url, ca_file=ca_file, verify_tls=verify):
-            return addresses.http(url, ca_file=ca_file, verify=verify)
-        case UdpSourceConfig(url=url):
-            return addresses.udp(url)
-        case DeviceSourceConfig(path=path, size=size, fps=fps):
-            return addresses.device(path, size=size, fps=fps)
-
-
-def build_watch(stream: StreamConfig) -> PictureWatch | None:
-    """What looks out for frozen, dark and blurred pictures of a stream; None where that is switched off."""
-    health = stream.health
-    if health is None:
-        return None
-    return PictureWatch(
-        frozen_seconds=health.frozen_seconds, dark_level=health.dark_level, blurred_share=health.blurred_share
-    )
-
-
 def lane_maker(config: RunConfig, class_names: Sequence[str], times: StageTimes) -> Callable[[Frame], Lane]:
     """A function that gives the lane of a stream for the first frame of it: its size turns fractions into pixels."""
     telemetry = Telemetry(times)
@@ -194,25 +112,6 @@ def build_lane(
     )
 
 
-def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) -> Callable[[int, int], Annotator]:
-    """A function that gives the painter of a stream for the (height, width) of its pictures."""
-
-    def make_annotator(height: int, width: int) -> Annotator:
-        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
-        return Annotator(
-            height,
-            width,
-            class_names=class_names,
-            lines=shapes.lines,
-            zones=shapes.zones,
-            queues=shapes.queues,
-            speeds=shapes.speeds,
-            trail_seconds=config.output.video.trail_seconds if config.output.video else 0.0,
-        )
-
-    return make_annotator
-
-
 def build_heatmaps(config: RunConfig, class_names: Sequence[str], folder: RunFolder) -> list[HeatmapSink]:
     """A sink for each heatmap of each stream."""
     return [
@@ -237,19 +136,6 @@ def heatmap_names(config: RunConfig) -> dict[tuple[str, str], str | None]:
         rules = [name for name, rule in rules_of(config, stream.name).items() if isinstance(rule, HeatmapConfig)]
         names |= {(stream.name, rule): rule if len(rules) > 1 else None for rule in rules}
     return names
-
-
-def evidence_painters(config: RunConfig, class_names: Sequence[str]) -> dict[str, Callable[[int, int], StillPainter]]:
-    """By stream, a function that gives the painter of its evidence for the (height, width) of its pictures."""
-
-    def make_painter(stream: str, height: int, width: int) -> StillPainter:
-        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
-        areas = [(queue.name, queue.polygon) for queue in shapes.queues]
-        areas += [(speed.name, tuple((x, y) for x, y in speed.area.exterior.coords[:-1])) for speed in shapes.speeds]
-        zones = [*shapes.zones, *(ZoneShape(name, (ring,)) for name, ring in areas)]
-        return StillPainter(height, width, lines=shapes.lines, zones=zones)
-
-    return {stream.name: partial(make_painter, stream.name) for stream in config.streams}
 
 
 def late_seconds(config: RunConfig) -> float:
@@ -286,7 +172,7 @@ def describe_rules(config: RunConfig, class_names: Sequence[str]) -> list[RuleIn
             make = partial(RuleInfo, stream.name, name, schedule=rule.schedule and rule.schedule.build())
             match rule:
                 case LineConfig():
-                    infos.append(make("line", classes, _directions(rule)))
+                    infos.append(make("line", classes, directions_of(rule)))
                 case ZoneConfig():
                     infos.append(make("zone", classes, every_seconds=rule.every))
                 case SpeedConfig():
@@ -320,35 +206,10 @@ def rules_without_clock(config: RunConfig, stream: str) -> list[str]:
     ]
 
 
-def _directions(line: LineConfig) -> tuple[str, ...]:
+def directions_of(line: LineConfig) -> tuple[str, ...]:
     """Display names of the directions that a line counts."""
     names = {"in": line.directions.in_name, "out": line.directions.out_name}
     return tuple(names.values()) if line.count == "both" else (names[line.count],)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shapes:
-    """What is drawn of a stream's rules."""
-
-    lines: list[LineShape] = field(default_factory=list)
-    zones: list[ZoneShape] = field(default_factory=list)
-    queues: list[QueueShape] = field(default_factory=list)
-    speeds: list[SpeedShape] = field(default_factory=list)
-
-
-def _shapes_of(builder: RuleBuilder) -> _Shapes:
-    shapes = _Shapes()
-    for name, rule in builder.watching.items():
-        match rule:
-            case LineConfig():
-                shapes.lines.append(LineShape(name, rule.points, _directions(rule)))
-            case ZoneConfig():
-                shapes.zones.append(ZoneShape(name, rule.parts, rule.holes))
-            case QueueConfig():
-                shapes.queues.append(QueueShape(name, rule.polygon, rule.points or ()))
-            case SpeedConfig():
-                shapes.speeds.append(builder.speed_shape(name, rule))
-    return shapes
 
 
 def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from operator import attrgetter
 
-from vidan.pipeline.build import (
-    build_heatmaps,
-    evidence_painters,
-    heatmap_names,
-    late_seconds,
-)
+from vidan.pipeline.build import build_heatmaps, heatmap_names, late_seconds
+from vidan.pipeline.build_painters import evidence_painters
 from vidan.pipeline.build_videos import build_videos, video_outputs
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import is_live

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidan.pipeline.build import annotator_maker
+from vidan.pipeline.build_painters import annotator_maker
 from vidan.pipeline.config.outputs import VideoOutputConfig
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import StreamConfig, is_live

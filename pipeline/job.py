@@ -11,16 +11,9 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from vidan.detector import Detector, WeightsError, file_sha256
-from vidan.pipeline.build import (
-    build_detector,
-    build_source,
-    build_watch,
-    describe_source,
-    find_weights,
-    rules_without_clock,
-    warn_of_unseen_rules,
-)
+from vidan.pipeline.build import build_detector, find_weights, rules_without_clock, warn_of_unseen_rules
 from vidan.pipeline.build_outputs import open_sinks, planned_outputs, scene_names
+from vidan.pipeline.build_sources import build_source, build_watch, describe_source
 from vidan.pipeline.checkpoint import Checkpoint
 from vidan.pipeline.conclusion import conclude, refresh_counts
 from vidan.pipeline.config.load import Loaded, load_config

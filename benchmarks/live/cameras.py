@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-SERVER = ROOT / "tests/servers/rtsp_camera.py"
+sys.path.insert(0, str(ROOT / "tests/servers"))
+
+from camera_process import RtspCamera  # noqa: E402
+
 FILM = ROOT / "samples/campus.mp4"
 
 
@@ -28,24 +31,17 @@ KINDS = (Kind(384, 288, 15), Kind(320, 240, 10), Kind(640, 480, 5), Kind(384, 28
 def cameras(kinds: Sequence[Kind]) -> Iterator[list[str]]:
     """Within, a server per camera that plays the sample clip again and again; their URLs."""
     servers = [
-        subprocess.Popen(
-            [
-                *("/usr/bin/python3", str(SERVER), "--film", str(FILM), "--gop", str(kind.fps)),
-                *("--width", str(kind.width), "--height", str(kind.height), "--fps", str(kind.fps)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        RtspCamera(
+            *("--film", str(FILM), "--gop", str(kind.fps)),
+            *("--width", str(kind.width), "--height", str(kind.height), "--fps", str(kind.fps)),
         )
         for kind in kinds
     ]
     try:
-        ports = [server.stdout.readline().strip() for server in servers if server.stdout is not None]
-        yield [f"rtsp://127.0.0.1:{port}/cam" for port in ports]
+        yield [server.url for server in servers]
     finally:
         for server in servers:
             server.kill()
-            server.communicate()
 
 
 def config_of(urls: Sequence[str], folder: Path, *, image_size: int, batch: int, port: int | None = None) -> str:

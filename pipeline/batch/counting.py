@@ -17,7 +17,8 @@ from typing import Any
 
 from vidan.pipeline.batch.files import read_file_facts, write_json
 from vidan.pipeline.batch.footage_source import AnalysedFile, FootageSource, FoundDetector
-from vidan.pipeline.build import build_watch, rules_without_clock, warn_of_unseen_rules
+from vidan.pipeline.build import rules_without_clock, warn_of_unseen_rules
+from vidan.pipeline.build_sources import build_watch
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.engine.run import Stream
