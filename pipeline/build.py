@@ -1,4 +1,4 @@
-"""Where a config becomes objects: the detector, lanes, heatmaps; `build_sources`, `build_rules` and others stand beside.
+"""Where a config becomes objects: detector, lanes, heatmaps; `build_sources`, `build_rules` and others stand beside.
 
 Everything below takes plain keywords and knows no config.
 """

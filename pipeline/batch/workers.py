@@ -18,7 +18,8 @@ from typing import Any, Protocol, TypeAlias
 from vidan.pipeline.batch.counting import Counting, count_camera
 from vidan.pipeline.batch.detecting import Detecting, Stopped, detect
 
-MEMORY_PER_WORKER = 1 << 30  # bytes; measured: docs/batch.md
+MEMORY_PER_WORKER = 1 << 30
+"""Bytes. A yolov9-t with eight pictures of 1920x1080 took 1.07 GB while it was converted, and 0.4 GB later."""
 
 Job: TypeAlias = Detecting | Counting
 
@@ -63,7 +64,7 @@ def share_of(cores: int, memory: int, workers: int | None = None) -> Share:
     Args:
         cores: That this process may use.
         memory: Free, in bytes.
-        workers: Wanted; None: as measured best.
+        workers: Wanted; None: as many as fit.
     """
     count = workers or max(1, min(cores, memory // MEMORY_PER_WORKER))
     return Share(count, max(1, cores // count))
