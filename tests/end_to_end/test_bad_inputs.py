@@ -25,6 +25,8 @@ from vidan.detector import resolve_weights
 from vidan.pipeline.cli.main import main
 from vidan.pipeline.sinks.tracks import TrackStore
 
+pytestmark = pytest.mark.xdist_group("mistakes")  # the last test needs the answers of all others
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "errors.md"
 CLIP = ROOT / "samples" / "campus.mp4"
