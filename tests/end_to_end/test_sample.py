@@ -27,8 +27,6 @@ from vidan.pipeline.sinks.tracks import read_tracks
 from vidan.trackers.evaluate import evaluate_tracks
 from vidan.trackers.mot import MotRows, read_mot
 
-pytestmark = pytest.mark.xdist_group("sample")  # they share one run
-
 ROOT = Path(__file__).parents[2]
 CLIP, TRUTH, CONFIG = ROOT / "samples/campus.mp4", ROOT / "samples/campus_gt.txt", ROOT / "configs/campus.yaml"
 SIZE = np.array([768, 576])
