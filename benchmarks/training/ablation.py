@@ -4,12 +4,13 @@
 
 trains a network of size t from scratch again and again, each time with the same recipe (configs/train/campus.yaml with
 the epochs of `--epochs`), data and order of pictures: without an auxiliary branch, with plain deep supervision and with
-PGI as published, each from several seeds; and without a branch for each computational block, from the first seed.
+PGI as published; and without a branch for each computational block; each from several seeds.
 Training sees frames 1-530 of the campus camera, frames 531-795 judge the averaged weights once, after the last epoch.
 So results differ by the network alone, and no run is chosen by what it is judged on.
 
 One run follows the other. Stop it whenever you like: the same command goes on where it stood. OUTPUT/results.json and
-OUTPUT/table.md are written after every run, and OUTPUT/RUN holds its records and weights.
+OUTPUT/table.md are written after every run, and OUTPUT/RUN holds its records and weights. `--only RUN` makes one of them,
+so that several processes can share the work of a large machine; the same command without it then writes the table.
 """
 
 from __future__ import annotations
@@ -62,30 +63,41 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, metavar="N", help="of each run (6)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each mode (3)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), metavar="N", help="cores to use")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (cpu)")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare pictures (0)")
+    parser.add_argument("--only", metavar="RUN", help="make this run alone, such as full-csp-0")
+    parser.add_argument("--names", action="store_true", help="print the names of the runs, and do nothing")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
     data = write_data_set(options.media.absolute(), options.output)
     runs = planned_runs(options.seeds)
+    if options.names:
+        print("\n".join(run.name for run in runs))
+        return
+    if options.only:
+        runs = [run for run in runs if run.name == options.only]
     results: list[dict[str, Any]] = []
     for run in runs:
         path = options.output / run.name / "result.json"
         if not path.exists():
-            result = train(recipe_of(run, data, options.epochs), path.parent)
+            recipe = recipe_of(run, data, options.epochs, options.device, options.workers)
+            result = train(recipe, path.parent)
             write_atomically(path, json.dumps({"run": asdict(run), **result}, indent=2).encode())
         results.append(json.loads(path.read_text()))
         if results[-1]["epochs"] != options.epochs:
             raise SystemExit(f"{path} is of {results[-1]['epochs']} epochs: take as many, or another --output")
-        write_atomically(options.output / "results.json", json.dumps(results, indent=2).encode())
-        write_atomically(options.output / "table.md", table(results).encode())
+        if not options.only:
+            write_atomically(options.output / "results.json", json.dumps(results, indent=2).encode())
+            write_atomically(options.output / "table.md", table(results).encode())
     print(table(results))
 
 
 def planned_runs(seeds: int) -> list[Run]:
     """Seed by seed, so that a table that is not finished compares like with like."""
     modes = [Run(pgi, "csp", seed) for seed in range(seeds) for pgi in MODES]
-    return modes + [Run("none", block, 0) for block in OTHER_BLOCKS]
+    return modes + [Run("none", block, seed) for seed in range(seeds) for block in OTHER_BLOCKS]
 
 
 def write_data_set(media: Path, output: Path) -> Path:
@@ -101,7 +113,7 @@ def write_data_set(media: Path, output: Path) -> Path:
     return path
 
 
-def recipe_of(run: Run, data: Path, epochs: int) -> Recipe:
+def recipe_of(run: Run, data: Path, epochs: int, device: str, workers: int) -> Recipe:
     values = yaml.safe_load(RECIPE.read_text())
     changes = {
         "data": data.absolute(),
@@ -111,8 +123,8 @@ def recipe_of(run: Run, data: Path, epochs: int) -> Recipe:
         "seed": run.seed,
         "pgi": run.pgi,
         "gelan": asdict(Variant(block=run.block)),
-        "workers": 0,
-        "device": "cpu",
+        "workers": workers,
+        "device": device,
         "training_data": "Frames 1-530 of PETS 2009 S2.L1 view 1 with 2D MOT 2015 labels",
     }
     return Recipe.model_validate(values | changes)
@@ -139,7 +151,8 @@ def train(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return {
         "metrics": dict(read_card(best).metrics),
         "epochs": recipe.epochs,
-        "cpu_ms_per_image": round(1000 * spent / images, 1) if images else None,
+        "cpu_ms_per_image": round(1000 * spent / images, 1) if images and recipe.device == "cpu" else None,
+        "device": recipe.device,
         "parameters_in_training": sum(p.numel() for p in network.parameters()),
         "parameters": sum(p.numel() for p in inference.parameters()),
         "threads": torch.get_num_threads(),
@@ -161,8 +174,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for block in ("csp", *OTHER_BLOCKS):
-        wanted = {"pgi": "none", "block": block, "seed": 0}
-        if rows := [r for r in results if r["run"] == wanted]:
+        if rows := [r for r in results if r["run"]["pgi"] == "none" and r["run"]["block"] == block]:
             lines.append(f"| {block} | {len(rows)} {_cells(rows, 'parameters')}")
     return "\n".join(lines) + "\n"
 

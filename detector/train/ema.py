@@ -30,8 +30,12 @@ class MovingAverage:
         self.updates += 1
         decay = self._decay * (1 - math.exp(-self.updates / self._warmup_updates))
         current = model.state_dict()
+        averages, values = [], []
         for name, average in self.model.state_dict().items():
             if average.dtype.is_floating_point:
-                average.lerp_(current[name], 1 - decay)
+                averages.append(average)
+                values.append(current[name])
             else:
                 average.copy_(current[name])
+        # All at once: a network has about a thousand tensors, and a GPU takes longer to be told than to do it.
+        torch._foreach_lerp_(averages, values, 1 - decay)

@@ -73,6 +73,7 @@ class Trainer:
         processes: Processes = Processes(),  # noqa: B008 (immutable)
     ) -> None:
         torch.manual_seed(recipe.seed)
+        torch.backends.cudnn.benchmark = not recipe.multi_scale  # finds the fastest kernels, for each size anew
         self.recipe = recipe
         self.device = device
         self.dataset = dataset
