@@ -20,8 +20,8 @@ MakeClip = Callable[[int], Path]
 Vidan = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_help_names_every_command_and_every_exit_code(vidan: Vidan) -> None:
-    done = vidan("--help")
+def test_help_names_every_command_and_every_exit_code(vidan_process: Vidan) -> None:
+    done = vidan_process("--help")
     assert done.returncode == 0
     for word in ("run", "check", "replay", "diff", "db", "train", "weights", "version", "exit codes", "130"):
         assert word in done.stdout
@@ -39,8 +39,10 @@ def test_help_loads_no_large_library() -> None:
     assert done.stderr.strip() == ""
 
 
-def test_a_run_tells_what_it_counted_and_where_everything_is(vidan: Vidan, config: MakeConfig, clip: MakeClip) -> None:
-    done = vidan("run", config(clip(20)), "--output", "here", "--batch", 2)
+def test_a_run_tells_what_it_counted_and_where_everything_is(
+    vidan_process: Vidan, config: MakeConfig, clip: MakeClip
+) -> None:
+    done = vidan_process("run", config(clip(20)), "--output", "here", "--batch", 2)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     tables = ("counts.csv", "occupancy.csv", "events.jsonl", "near_misses.jsonl", "tracks.parquet", "run.json")
@@ -191,6 +193,6 @@ def test_weights_are_listed_and_shown(vidan: Vidan, weights: Path) -> None:
     assert "1: person" in shown
 
 
-def test_the_version_is_plain_or_json(vidan: Vidan) -> None:
-    assert vidan("version").stdout.startswith("vidan ")
-    assert json.loads(vidan("version", "--json").stdout)["packages"]["numpy"]
+def test_the_version_is_plain_or_json(vidan_process: Vidan) -> None:
+    assert vidan_process("version").stdout.startswith("vidan ")
+    assert json.loads(vidan_process("version", "--json").stdout)["packages"]["numpy"]
