@@ -122,7 +122,7 @@ def _results(stream: ForeignTracks, smooth_seconds: float) -> Iterator[FrameResu
     smoother: FixedLagSmoother[Stamp] = FixedLagSmoother(smooth_seconds)
     width, height = stream.size
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    for index, tracks in enumerate(_tracks_by_frame(stream)):
+    for index, tracks in enumerate(tracks_by_frame(stream.rows, stream.frame_count)):
         stamp = Stamp(stream.name, index, index / stream.fps)
         released = smoother.push(stamp, stamp.pts_seconds, tracks)
         if index == stream.frame_count - 1:
@@ -131,15 +131,20 @@ def _results(stream: ForeignTracks, smooth_seconds: float) -> Iterator[FrameResu
         yield FrameResult(Frame(stamp, height, width, _refuse), nothing, tracks, counted, ())
 
 
-def _tracks_by_frame(stream: ForeignTracks) -> Iterator[Tracks]:
-    """One `Tracks` per frame; a track ends where it has its last box."""
-    rows = stream.rows
+def tracks_by_frame(rows: MotRows, frame_count: int, class_id: int = 0) -> Iterator[Tracks]:
+    """One `Tracks` for each of the frames 1 to `frame_count`; a track ends where it has its last box.
+
+    Args:
+        rows: Boxes with ids.
+        frame_count: How many frames there are.
+        class_id: Of all boxes.
+    """
     order = np.lexsort((rows.track_id, rows.frame))
     rows = rows[order]
     _, last_from_behind = np.unique(rows.track_id[::-1], return_index=True)
     is_last = np.zeros(len(rows), np.bool_)
     is_last[len(rows) - 1 - last_from_behind] = True
-    bounds = np.searchsorted(rows.frame, np.arange(1, stream.frame_count + 2))
+    bounds = np.searchsorted(rows.frame, np.arange(1, frame_count + 2))
     for start, stop in pairwise(bounds):
         present = rows[start:stop]
         count = len(present)
@@ -147,7 +152,7 @@ def _tracks_by_frame(stream: ForeignTracks) -> Iterator[Tracks]:
             present.track_id,
             present.xyxy.astype(np.float32),
             np.clip(present.confidence, 0, 1).astype(np.float32),
-            np.zeros(count, np.int64),
+            np.full(count, class_id, np.int64),
             np.ones(count, np.float32),
             np.ones(count, np.bool_),
             present.confidence != 0,

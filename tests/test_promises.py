@@ -19,7 +19,7 @@ def test_every_command_has_help_and_a_line_in_the_readme() -> None:
     (commands,) = [action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)]
     assert set(commands.choices) == {
         *("run", "batch", "check", "replay", "diff", "report", "tracks", "eval", "db", "deliver", "data"),
-        *("train", "features", "export", "weights", "version"),
+        *("train", "tune", "features", "export", "weights", "version"),
     }
     assert len(commands._choices_actions) == len(commands.choices), "each with a line of help"
     for name in commands.choices:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from vidan.detector.boxes import xyxy_to_cxcywh
 from vidan.detector.data.augment import (
     Augmentation,
     LabeledImage,
+    copy_paste,
     flip_left_right,
     flip_up_down,
     mixup,
@@ -40,7 +43,8 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         cache_bytes: Memory for picture files; frames of videos count too but are never left out.
 
     Raises:
-        DataError: If a picture cannot be read, or is not as large as its sample says.
+        DataError: If a picture cannot be read, or is not as large as its sample says, or objects are to be copied and
+            none has an outline.
     """
 
     def __init__(
@@ -51,7 +55,15 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         seed: int,
         cache_bytes: int = 4 << 30,
     ) -> None:
-        self.samples = tuple(samples)
+        self._copies = augmentation is not None and augmentation.copy_paste > 0
+        if self._copies and not any(sample.outlines for sample in samples):
+            raise DataError(
+                "augmentation.copy_paste cuts objects out along their outlines, and none of the pictures has any "
+                "(a box would paste its background, too): label polygons, as COCO's segmentation or in YOLO files, or "
+                "set copy_paste to 0"
+            )
+        # Outlines of a large data set take much memory, in every worker process.
+        self.samples = tuple(samples if self._copies else (replace(sample, outlines=()) for sample in samples))
         self.image_size = image_size
         self.augmentation = augmentation
         self.seed = seed
@@ -107,13 +119,17 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def _mosaic(self, index: int, augmentation: Augmentation, rng: np.random.Generator) -> LabeledImage:
         indices = rng.permutation([index, *rng.integers(len(self), size=3)])
         tiles = [self._load(int(tile)) for tile in indices]
-        return random_affine(mosaic(tiles, rng, self.image_size), rng, self.image_size, augmentation)
+        labeled = mosaic(tiles, rng, self.image_size)
+        if self._copies:
+            labeled = copy_paste(labeled, rng, augmentation.copy_paste)
+        return random_affine(labeled, rng, self.image_size, augmentation)
 
     def _padded(self, index: int) -> LabeledImage:
         letterbox = self.letterbox(index)
         top, left = letterbox.top_left
-        image, xyxy, class_id = self._load(index)
-        return LabeledImage(letterbox.apply(image), xyxy + np.array([left, top, left, top], np.float32), class_id)
+        loaded = self._load(index)
+        xyxy = loaded.xyxy + np.array([left, top, left, top], np.float32)
+        return LabeledImage(letterbox.apply(loaded.image), xyxy, loaded.class_id)
 
     def _load(self, index: int) -> LabeledImage:
         """One picture, scaled to fit the input, with the boxes to learn."""
@@ -123,8 +139,10 @@ class DetectionDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             image = self._fitted(next(read_images([sample.image])), index)
         kept = ~sample.ignored
         (height, width), (rows, columns) = image.shape[:2], sample.size
-        scale = np.array([width / columns, height / rows] * 2, np.float32)
-        return LabeledImage(image, sample.xyxy[kept] * scale, sample.class_id[kept])
+        scale = np.array([width / columns, height / rows], np.float32)
+        outlines = compress(sample.outlines, kept.tolist())
+        scaled = tuple(tuple(polygon * scale for polygon in outline) for outline in outlines)
+        return LabeledImage(image, sample.xyxy[kept] * np.tile(scale, 2), sample.class_id[kept], scaled)
 
     def _filled_cache(self, cache_bytes: int) -> dict[ImageSource, NDArray[np.uint8]]:
         cache: dict[ImageSource, NDArray[np.uint8]] = {}

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +22,18 @@ from typing import Any
 import numpy as np
 
 from vidan.detector.data.findings import Finding, FindingKind, Findings
-from vidan.detector.data.samples import DataError, ImageSource, Sample, VideoFrame
+from vidan.detector.data.samples import DataError, ImageSource, Outline, Sample, VideoFrame
 from vidan.detector.errors import WeightsError
 from vidan.detector.weights.atomic import write_atomically
 from vidan.detector.weights.checksum import file_sha256
 from vidan.detector.weights.registry import cache_folder
 
-FORMAT = 1
+FORMAT = 2
 """To be raised whenever the same files are read in another way."""
 
 KEPT = 64
+
+_OUTLINES = ("outline_points", "polygon_points", "object_polygons")
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +126,8 @@ def _packed(content: PartContent, digest: str) -> bytes:
         xyxy=np.concatenate([np.zeros((0, 4), np.float32), *(sample.xyxy for sample in samples)]),
         class_id=np.concatenate([np.zeros(0, np.int64), *(sample.class_id for sample in samples)]),
         ignored=np.concatenate([np.zeros(0, np.bool_), *(sample.ignored for sample in samples)]),
+        allow_pickle=False,
+        **_packed_outlines(samples),
     )
     return buffer.getvalue()
 
@@ -135,13 +139,17 @@ def _load(path: Path, digest: str) -> PartContent | None:
             texts: dict[str, Any] = json.loads(file["texts"].tobytes())
             if texts["digest"] != digest:
                 return None
-            arrays = {name: file[name] for name in ("sizes", "counts", "xyxy", "class_id", "ignored")}
+            arrays = {name: file[name] for name in ("sizes", "counts", "xyxy", "class_id", "ignored", *_OUTLINES)}
         ends = np.cumsum(arrays["counts"]).tolist()
+        outlines = _outlines_of(arrays)
         samples = [
             Sample(
                 _image_of(record),
                 (height, width),
-                *(arrays[name][start:end] for name in ("xyxy", "class_id", "ignored")),
+                arrays["xyxy"][start:end],
+                arrays["class_id"][start:end],
+                arrays["ignored"][start:end],
+                own if any(own := outlines[start:end]) else (),
             )
             for record, (height, width), start, end in zip(
                 texts["images"], arrays["sizes"].tolist(), [0, *ends][:-1], ends, strict=True
@@ -154,6 +162,23 @@ def _load(path: Path, digest: str) -> PartContent | None:
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         logger.info("%s is read anew, for what was kept is damaged: %s", path, error)
         return None
+
+
+def _packed_outlines(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """All points one after another, points of each polygon, and polygons of each object."""
+    outlines = [outline for sample in samples for outline in (sample.outlines or [()] * len(sample.xyxy))]
+    polygons = [polygon for outline in outlines for polygon in outline]
+    points = np.concatenate([np.zeros((0, 2), np.float32), *polygons])
+    lengths = [len(polygon) for polygon in polygons], [len(outline) for outline in outlines]
+    return dict(zip(_OUTLINES, (points, *(np.array(each, np.int64) for each in lengths)), strict=True))
+
+
+def _outlines_of(arrays: Mapping[str, np.ndarray]) -> tuple[Outline, ...]:
+    """One per object of all samples."""
+    points, lengths, counts = (arrays[name] for name in _OUTLINES)
+    polygons = np.split(points, np.cumsum(lengths)[:-1]) if len(lengths) else []
+    ends = np.cumsum(counts).tolist()
+    return tuple(tuple(polygons[start:end]) for start, end in zip([0, *ends][:-1], ends, strict=True))
 
 
 def _image_record(image: ImageSource) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -167,8 +168,11 @@ def _renumbered(samples: Sequence[Sample], ours: Mapping[int, int], where: Path,
         kept = np.isin(sample.class_id, list(ours))
         passed_over.update(map(str, sample.class_id[~kept].tolist()))
         class_id = np.array([ours[number] for number in sample.class_id[kept].tolist()], np.int64)
+        outlines = tuple(compress(sample.outlines, kept.tolist()))
         result.append(
-            dataclasses.replace(sample, xyxy=sample.xyxy[kept], class_id=class_id, ignored=sample.ignored[kept])
+            dataclasses.replace(
+                sample, xyxy=sample.xyxy[kept], class_id=class_id, ignored=sample.ignored[kept], outlines=outlines
+            )
         )
     findings.add_passed_over(where, passed_over)
     return result

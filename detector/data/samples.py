@@ -29,6 +29,9 @@ class VideoFrame:
 
 ImageSource: TypeAlias = Path | VideoFrame
 
+Outline: TypeAlias = tuple[NDArray[np.float32], ...]
+"""The polygons that make up one object, each (N, 2) x, y in pixels; none where only its box is known."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -41,6 +44,7 @@ class Sample:
         class_id: (M,) int64, index into the data set's class names.
         ignored: (M,) bool, True where a box is no target: a crowd, or an object that the annotators excluded.
             Training leaves such boxes out, evaluation forgives detections on them.
+        outlines: Of each object, or empty where no annotation of the picture has any.
 
     Raises:
         ValueError: If the shapes do not fit together.
@@ -51,6 +55,7 @@ class Sample:
     xyxy: NDArray[np.float32]
     class_id: NDArray[np.int64]
     ignored: NDArray[np.bool_]
+    outlines: tuple[Outline, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.xyxy)
@@ -59,6 +64,8 @@ class Sample:
                 "Sample needs xyxy (M, 4), class_id (M,), ignored (M,); "
                 f"got {self.xyxy.shape}, {self.class_id.shape}, {self.ignored.shape}"
             )
+        if len(self.outlines) not in (0, count):
+            raise ValueError(f"Sample needs one outline per object, or none; got {len(self.outlines)} of {count}")
 
 
 def read_images(sources: Iterable[ImageSource]) -> Iterator[NDArray[np.uint8]]:

@@ -21,6 +21,7 @@ from vidan.detector.errors import WeightsError
 from vidan.detector.export.network import INPUT, load_network
 from vidan.detector.export.parity import Bounds, Parity, ParityError, compare, time_per_picture
 from vidan.detector.export.quantize import quantize
+from vidan.detector.export.tensorrt import Engine, build_engine, require_tensorrt
 from vidan.detector.export.write import make_onnx, write_onnx, write_openvino, write_torchscript
 from vidan.detector.letterbox import Letterbox
 from vidan.detector.nms import NmsOptions
@@ -34,7 +35,8 @@ from vidan.detector.weights.checksum import file_sha256
 from vidan.detector.weights.exported import SUFFIXES
 from vidan.detector.yolo import STRIDE, YoloDetector
 
-EXPORT_FORMATS = tuple(SUFFIXES)
+EXPORT_SUFFIXES = SUFFIXES | {"tensorrt": ".engine"}
+EXPORT_FORMATS = tuple(EXPORT_SUFFIXES)
 PRECISIONS = ("fp32", "fp16", "int8")
 
 _DRAWN = 8  # pictures, where no footage is given
@@ -83,9 +85,10 @@ def export_weights(
 
     Args:
         weights: A file of ours.
-        output: Ends as `SUFFIXES` says.
+        output: Ends as `EXPORT_SUFFIXES` says.
         format: One of `EXPORT_FORMATS`.
         precision: One of `PRECISIONS`; TorchScript in fp32 only: eager PyTorch has fp16 from the weights themselves.
+            TensorRT not in int8.
         image_size: (height, width) into which the exported network has pictures letterboxed; None as the weights say.
             It takes other sizes, too.
         pictures: (H, W, 3) uint8 RGB of the user's footage: int8 sets its ranges by them, and both networks are
@@ -98,12 +101,16 @@ def export_weights(
         ParityError: If it is further from PyTorch than `Bounds` allow; no file is left.
         WeightsError: If the weights cannot be used, or the file cannot be written.
         ValueError: If the format cannot have that precision, or int8 lacks pictures.
-        ImportError: If a library of the extra `export` is not installed.
+        ImportError: If a library of the extra `export` is not installed, or TensorRT is asked for and cannot be used.
     """
     if precision != "fp32" and format == "torchscript":
         raise ValueError(f"torchscript is exported in fp32 only; {precision} is for openvino and onnx")
-    if output.suffix != SUFFIXES[format]:
-        raise ValueError(f"{output}: a file for {format} ends in {SUFFIXES[format]}")
+    if precision == "int8" and format == "tensorrt":
+        raise ValueError("tensorrt is exported in fp32 and fp16; int8 is for openvino and onnx")
+    if output.suffix != EXPORT_SUFFIXES[format]:
+        raise ValueError(f"{output}: a file for {format} ends in {EXPORT_SUFFIXES[format]}")
+    if format == "tensorrt":
+        require_tensorrt()
     sha256 = file_sha256(weights) if weights.is_file() else ""
     card = read_card(weights)
     calibrating = len(pictures) if precision == "int8" else 0
@@ -115,7 +122,7 @@ def export_weights(
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".draft-") as scratch:
             draft = Path(scratch) / output.name
             _write(weights, sha256, draft, card, _letterboxed(pictures, card.image_size))
-            report = _judge(weights, sha256, draft, shown, samples, classes, max_ap50_loss)
+            report = _judge(weights, sha256, draft, card, shown, samples, classes, max_ap50_loss)
             _put_in_place(draft, output)
             report = dataclasses.replace(report, path=output)
             output.with_name(f"{output.name}.json").write_text(report.to_json() + "\n", encoding="utf-8")
@@ -129,6 +136,9 @@ def _write(weights: Path, sha256: str, draft: Path, card: WeightsCard, prepared:
     text, size, half = json.dumps(card_fields(card)), card.image_size, card.export.precision == "fp16"
     int8 = card.export.precision == "int8"
     match card.export.format:
+        case "tensorrt":
+            onnx: Any = make_onnx(load_network(weights, half=half), draft, size)
+            draft.write_bytes(build_engine(onnx.SerializeToString(), size))
         case "torchscript":
             write_torchscript(load_network(weights), draft, text, size)
         case "onnx":
@@ -146,15 +156,15 @@ def _judge(
     weights: Path,
     sha256: str,
     draft: Path,
+    card: WeightsCard,
     pictures: Sequence[NDArray[np.uint8]],
     samples: Sequence[Sample] | None,
     classes: Sequence[str] | None,
     max_ap50_loss: float,
 ) -> ExportReport:
     """Compares the file with PyTorch; raises `ParityError` if it is too far from it."""
-    card = read_card(draft)
     assert card.export is not None
-    runtime, in_torch = _open(draft, card.export), TorchRuntime(weights)
+    runtime, in_torch = _open(draft, card), TorchRuntime(weights)
     ours = OpenVinoRuntime(weights, sha256)
 
     def detector(runtime: Any, options: NmsOptions) -> YoloDetector:
@@ -185,8 +195,11 @@ def _judge(
     return ExportReport(draft, card, parity, bounds, milliseconds, ours.describe()["device"])
 
 
-def _open(path: Path, record: ExportRecord) -> OnnxRuntime | OpenVinoRuntime | TorchScriptRuntime:
-    match record.format:
+def _open(path: Path, card: WeightsCard) -> OnnxRuntime | OpenVinoRuntime | TorchScriptRuntime | Engine:
+    assert card.export is not None
+    match card.export.format:
+        case "tensorrt":
+            return Engine(path.read_bytes(), card)
         case "onnx":
             return OnnxRuntime(path)
         case "torchscript":

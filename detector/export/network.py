@@ -33,7 +33,8 @@ class ExportNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Maps (B, 4 * bins + classes, h, w) float32, finest first, of images (B, H, W, 3) uint8 RGB."""
-        pixels = images.permute(0, 3, 1, 2).to(self.dtype) / 255
+        # Converted first: TensorRT takes uint8 at an input only, and only if that is the first thing done with it.
+        pixels = images.to(self.dtype).permute(0, 3, 1, 2) / 255
         maps = self.model.maps(self.model.column(pixels), pixels)
         # Not `.float()` in any case: NNCF does not bear a conversion that converts nothing at an ONNX output.
         return tuple(level if level.dtype == torch.float32 else level.float() for level in maps)

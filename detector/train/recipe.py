@@ -1,6 +1,6 @@
 """Every hyper-parameter of a training run, as a YAML file says it.
 
-Defaults are the published YOLOv9 recipe (arXiv 2402.13616, appendix) without copy-paste, which needs masks of objects.
+Defaults are the published YOLOv9 recipe (arXiv 2402.13616, appendix) without copy-paste, which needs outlines.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
     config = job.loaded.config
     final = Path(config.output.folder)
     stream = config.streams[0]
-    files = [_open(footage) for footage in job.footage]
+    files = [open_footage(footage) for footage in job.footage]
     source = FootageSource(
         stream.name,
         files,
@@ -144,7 +144,7 @@ class _NoteIdle:
         self._records[0].idle = self._source.idle
 
 
-def _open(footage: Footage) -> AnalysedFile:
+def open_footage(footage: Footage) -> AnalysedFile:
     facts = read_file_facts(footage.parts, footage.path)
     if facts is None:
         raise SourceError(f"{footage.path}: what was detected in it is no longer in {footage.parts}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # As in vidan.detector.export, which loads torch.
-_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript"}
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript", "tensorrt": ".engine"}
 _PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -30,16 +30,20 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     export = commands.add_parser(
         "export",
         parents=[common],
-        help="write weights as ONNX, OpenVINO or TorchScript, compared with PyTorch",
-        description="Exports weights to a file that other software and `detector.weights` of a config take. Before it "
-        "appears it is compared with PyTorch: outputs, detections, and average precision where --data gives labels. "
-        f"Outside the bounds there is no file, and the exit code is {EXIT_INACCURATE}. The comparison is kept beside "
+        help="write weights as ONNX, OpenVINO, TorchScript or TensorRT, compared with PyTorch",
+        description="Exports weights to a file that other software and `detector.weights` of a config take (but not a "
+        "TensorRT engine, which is for the GPU that built it). Before it appears it is compared with PyTorch: outputs, "
+        "detections, and average precision where --data gives labels. Outside the bounds there is no file, and the "
+        f"exit code is {EXIT_INACCURATE}. The comparison is kept beside "
         "it in a JSON file.",
     )
     export.add_argument("weights", metavar="WEIGHTS", help="a name, or a .safetensors file")
     export.add_argument("--format", choices=list(_SUFFIXES), default="openvino", help="openvino by default")
     export.add_argument(
-        "--precision", choices=_PRECISIONS, default="fp32", help="fp32 by default; torchscript has no other"
+        "--precision",
+        choices=_PRECISIONS,
+        default="fp32",
+        help="fp32 by default; torchscript has no other, tensorrt no int8",
     )
     export.add_argument(
         "--output", type=Path, metavar="FILE", help="WEIGHTS-PRECISION.SUFFIX in the current folder by default"

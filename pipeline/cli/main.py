@@ -22,6 +22,7 @@ from vidan.pipeline.cli import (
     run,
     tracks,
     train,
+    tune,
     weights,
 )
 from vidan.pipeline.cli.exits import EXIT_INTERNAL, EXIT_INTERRUPTED, EXPLANATION, exit_code_of
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_commands(commands, common)
     tracks.add_commands(commands, common)
     evaluate.add_commands(commands, common)
+    tune.add_commands(commands, common)
     database.add_commands(commands, common)
     deliver.add_commands(commands, common)
     data.add_commands(commands, common)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from vidan.detector.data.augment import (
     Augmentation,
     LabeledImage,
+    copy_paste,
     flip_left_right,
     flip_up_down,
     mixup,
@@ -176,3 +178,74 @@ def test_colour_gains_keep_grey_grey_and_stay_within_the_gain(seed: int) -> None
 def test_no_colour_gain_is_no_change() -> None:
     image = noise(3, (40, 40)).image
     np.testing.assert_array_equal(random_hsv(image, np.random.default_rng(0), NOTHING), image)
+
+
+def outlined(seed: int, size: tuple[int, int]) -> LabeledImage:
+    """Grey, with discs of different colours that do not meet, every third of them without outline."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    image = np.full((height, width, 3), 90, np.uint8)
+    boxes, outlines = [], []
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    for i, x in enumerate(range(12, width - 12, 24)):
+        y, radius = rng.uniform(12, height - 12), rng.uniform(4, 11)
+        outline = np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1).astype(np.float32)
+        cv2.fillPoly(image, [np.rint(outline).astype(np.int32)], (10 + i, 200, 30))
+        boxes.append([*outline.min(0), *outline.max(0)])
+        outlines.append(() if i % 3 == 2 else (outline,))
+    return LabeledImage(image, np.array(boxes, np.float32), np.arange(len(boxes)), tuple(outlines))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(40, 120), st.integers(60, 240), st.sampled_from([0.3, 1.0]))
+def test_copied_objects_come_on_top_and_lie_where_their_boxes_say(
+    seed: int, height: int, width: int, share: float
+) -> None:
+    labeled = outlined(seed, (height, width))
+    before = labeled.image.copy()
+    result = copy_paste(labeled, np.random.default_rng(seed), share)
+    count = len(labeled.xyxy)
+    np.testing.assert_array_equal(labeled.image, before)
+    assert_inside(result)
+    np.testing.assert_array_equal(result.xyxy[:count], labeled.xyxy)
+    np.testing.assert_array_equal(result.class_id[:count], labeled.class_id)
+    copied = result.class_id[count:].tolist()
+    assert len(set(copied)) == len(copied) <= round(share * sum(map(bool, labeled.outlines)))
+    for label, box in zip(copied, result.xyxy[count:], strict=True):
+        assert labeled.outlines[label]
+        colour = (result.image[..., 0] == 10 + label) & (result.image[..., 1] == 200)
+        mirrored = colour & ~((before[..., 0] == 10 + label) & (before[..., 1] == 200))
+        rows, columns = np.nonzero(mirrored)
+        left, top, right, bottom = box
+        if len(rows):  # another copy may lie on it
+            assert left - 1.5 <= columns.min() <= columns.max() <= right + 1
+            assert top - 1 <= rows.min() <= rows.max() <= bottom + 1
+    changed = (result.image != before).any(axis=2)
+    for left, top, right, bottom in result.xyxy[count:]:
+        changed[max(int(top) - 1, 0) : int(bottom) + 2, max(int(left) - 2, 0) : int(right) + 2] = False
+    assert not changed.any()  # nothing but the objects was pasted
+
+
+def test_nothing_is_pasted_over_another_object() -> None:
+    """Of two discs, mirror images of each other, neither may be copied; the third, aside, may."""
+    ring = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], np.float32)
+    places = [(10, 20), (80, 20), (20, 50)]
+    outlines = tuple((ring + np.array(place, np.float32),) for place in places)
+    boxes = np.array([[x, y, x + 10, y + 10] for x, y in places], np.float32)
+    labeled = LabeledImage(np.zeros((80, 100, 3), np.uint8), boxes, np.arange(3), outlines)
+    result = copy_paste(labeled, np.random.default_rng(0), 1.0)
+    assert result.class_id.tolist() == [0, 1, 2, 2]
+    assert result.xyxy[3].tolist() == [70, 50, 80, 60]
+    assert len(copy_paste(labeled._replace(outlines=()), np.random.default_rng(0), 1.0).xyxy) == 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds)
+def test_outlines_stay_on_their_objects_in_a_mosaic(seed: int) -> None:
+    tiles = [outlined(seed + i, (60, 80)) for i in range(3)] + [noise(seed, (60, 80))]
+    result = mosaic(tiles, np.random.default_rng(seed), (60, 80))
+    assert len(result.outlines) == len(result.xyxy)
+    for box, outline in zip(result.xyxy, result.outlines, strict=True):
+        for polygon in outline:
+            clipped = np.clip(np.array([*polygon.min(0), *polygon.max(0)]), 0, (160, 120, 160, 120))
+            np.testing.assert_allclose(clipped, box, atol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -134,3 +135,22 @@ def test_a_picture_of_another_size_than_its_labels_is_refused(samples: list[Samp
 
 def _bare(sample: Sample) -> Sample:
     return Sample(sample.image, sample.size, sample.xyxy[:0], sample.class_id[:0], sample.ignored[:0])
+
+
+def test_objects_are_copied_along_outlines_only(samples: list[Sample]) -> None:
+    copying = Augmentation(mosaic=1, mixup=0, scale=0, translate=0, hsv_h=0, hsv_s=0, hsv_v=0, fliplr=0, copy_paste=1)
+    with pytest.raises(DataError, match="copy_paste cuts objects out along their outlines, and none of the pictures"):
+        DetectionDataset(samples, INPUT, copying, seed=0)
+    left, top, right, bottom = BOX
+    ring = np.array([[left, top], [right - 1, top], [right - 1, bottom - 1], [left, bottom - 1]], np.float32)
+    outlined = [replace(sample, outlines=((ring,), ())) for sample in samples]
+    plain = DetectionDataset(outlined, INPUT, copying.model_copy(update={"copy_paste": 0.0}), seed=0)
+    assert not any(sample.outlines for sample in plain.samples)  # nobody keeps what nobody needs
+    more = DetectionDataset(outlined, INPUT, copying, seed=0)
+    counts = [(len(plain[i][1]), len(more[i][1])) for i in range(len(samples))]
+    assert all(before <= after <= 2 * before for before, after in counts)
+    assert sum(after for _, after in counts) > sum(before for before, _ in counts)
+    more.close_mosaic()
+    plain.close_mosaic()
+    for i in range(len(samples)):
+        assert torch.equal(more[i][0], plain[i][0])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from vidan.detector import WeightsError, load_detector, load_model, read_card, resolve_weights
@@ -163,6 +166,24 @@ def test_what_cannot_be_exported_is_said(demo: Path, pictures: list[NDArray[np.u
         export_weights(demo, tmp_path / "a.xml", format="onnx")
     with pytest.raises(ValueError, match="multiples of 32"):
         export_weights(demo, tmp_path / "a.xml", format="openvino", image_size=(100, 100))
+
+
+def test_without_tensorrt_or_a_gpu_nothing_is_written_and_the_reason_is_told(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sub" / "demo.engine"
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(ImportError, match="TensorRT is not installed: pip install tensorrt, on the machine whose GPU"):
+        export_weights(demo, path, format="tensorrt")
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ImportError, match="built on the NVIDIA GPU that it is for, and this machine has none"):
+        export_weights(demo, path, format="tensorrt", precision="fp16")
+    with pytest.raises(ValueError, match="tensorrt is exported in fp32 and fp16"):
+        export_weights(demo, path, format="tensorrt", precision="int8")
+    with pytest.raises(ValueError, match=r"a file for tensorrt ends in \.engine"):
+        export_weights(demo, path.with_suffix(".xml"), format="tensorrt")
+    assert not path.parent.exists()
 
 
 def test_an_openvino_file_knows_its_other_half(files: dict[str, Path], tmp_path: Path) -> None:

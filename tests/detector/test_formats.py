@@ -55,6 +55,9 @@ def test_one_long_row_makes_the_file_polygons(yolo_folder: Path) -> None:
     write_labels(yolo_folder, "a", "0 0.1 0.2 0.5 0.2 0.3 0.8\n0 0.0 0.0 1.0 1.0\n")
     sample = read_yolo(yolo_folder)[0]
     np.testing.assert_allclose(sample.xyxy, [[10, 10, 50, 40], [0, 0, 100, 50]], rtol=1e-6)
+    (outline,), nothing = sample.outlines
+    np.testing.assert_allclose(outline, [[10, 10], [50, 10], [30, 40]], rtol=1e-6)
+    assert nothing == ()  # two points are a box, no outline
 
 
 def test_wrong_yolo_rows_are_all_named_with_file_and_line(yolo_folder: Path) -> None:
@@ -261,6 +264,29 @@ def test_a_data_set_joins_parts_of_several_formats(tmp_path: Path, yolo_folder: 
     assert train[4].image == yolo_folder / "a.png"
     val, _ = load_dataset(path, "val")
     assert [sample.class_id.tolist() for sample in val] == [[0], [], []]
+
+
+def test_outlines_follow_their_objects_through_classes_and_the_cache(tmp_path: Path) -> None:
+    path = coco_file(tmp_path)
+    content = json.loads(path.read_text())
+    dog, crowd, _ = content["annotations"]
+    dog["segmentation"] = [[10, 20, 40, 20, 40, 30], [10, 20, 12, 20, 12, 30, 10, 30], [1, 2, 3, 4]]
+    crowd["segmentation"] = {"counts": [1, 2], "size": [HEIGHT, WIDTH]}  # a run-length mask
+    person = {"id": 4, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9], "segmentation": [[0, 0, 9, 0, 9, 9]]}
+    path.write_text(json.dumps(content | {"annotations": [person, dog, crowd]}))
+    part = "{format: coco, annotations: instances.json, images: images, classes_from: {animal: dog}}"
+    data = write_dataset(tmp_path, f"classes: [animal]\ntrain: [{part}]")
+    assert len(read_coco(path, tmp_path / "images")[0][0].outlines) == 3
+    for _ in range(2):  # the second time from what was kept
+        (first, second), _ = load_dataset(data, "train")
+        ((triangle, square),) = first.outlines
+        assert triangle.tolist() == [[10, 20], [40, 20], [40, 30]]
+        assert len(square) == 4
+        assert second.outlines == ()
+    dog["segmentation"] = [[1, 2, 3, 4, 5, 6, 7]]
+    path.write_text(json.dumps(content | {"annotations": [dog]}))
+    with pytest.raises(DataError, match="annotation 1: segmentation must be polygons"):
+        load_dataset(data, "train")
 
 
 def test_backgrounds_are_thinned_evenly(tmp_path: Path, video: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def test_a_run_counts_the_same_with_the_exported_file(
 def test_int8_without_footage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "demo", "--precision", "int8"]) == 2
     assert "--footage" in capsys.readouterr().err
+
+
+def test_without_tensorrt_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert main(["export", "demo", "--format", "tensorrt", "--output", str(tmp_path / "a.engine")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("vidan: TensorRT is not installed: pip install tensorrt")
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_refused_export_has_an_exit_code_of_its_own(

@@ -13,7 +13,7 @@ import numpy as np
 from vidan.detector.boxes import xywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
 from vidan.detector.data.labels.common import make_sample, names_listed, picture_size, read_text
-from vidan.detector.data.samples import DataError, Sample
+from vidan.detector.data.samples import DataError, Outline, Sample
 
 
 def read_coco(
@@ -21,7 +21,8 @@ def read_coco(
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """Samples of a COCO instances file, and the class names that their ids index.
 
-    Crowds are marked as ignored. Boxes without area are left out.
+    Crowds are marked as ignored. Boxes without area are left out. Polygons of `segmentation` become outlines;
+    run-length masks, which COCO has for crowds, do not.
 
     Args:
         annotations: JSON with ``images``, ``annotations`` and ``categories``.
@@ -43,6 +44,7 @@ def read_coco(
             )
         class_of = {number: names.index(name) for number, name in categories.items() if name in names}
         rows: dict[int, list[tuple[float, ...]]] = defaultdict(list)
+        outlines: dict[int, list[Outline]] = defaultdict(list)
         passed_over = Counter[str]()
         for entry in content["annotations"]:
             if entry["category_id"] not in class_of:
@@ -51,6 +53,7 @@ def read_coco(
                 box = _box(annotations, entry)
                 crowd = entry.get("iscrowd", 0)
                 rows[entry["image_id"]].append((class_of[entry["category_id"]], crowd, *box, entry.get("id", -1)))
+                outlines[entry["image_id"]].append(_outline(annotations, entry))
         samples = []
         for entry in content["images"]:
             size = (int(entry["height"]), int(entry["width"]))
@@ -63,7 +66,8 @@ def read_coco(
                 return f"{annotations}: annotation {ids[index]:.0f}"
 
             xyxy = xywh_to_xyxy(table[:, 2:6])
-            samples.append(make_sample(picture, size, xyxy, table[:, 0], table[:, 1] != 0, place, found))
+            own = outlines[entry["id"]]
+            samples.append(make_sample(picture, size, xyxy, table[:, 0], table[:, 1] != 0, place, found, own))
     except json.JSONDecodeError as error:
         raise DataError(f"cannot read {annotations}: {error}") from error
     except (KeyError, TypeError) as error:
@@ -93,3 +97,17 @@ def _box(annotations: Path, entry: dict[str, Any]) -> tuple[float, ...]:
         told = f"bbox must be left, top, width, height; got {entry['bbox']}"
         raise DataError(f"{annotations}: annotation {entry.get('id')}: {told}") from error
     return left, top, width, height
+
+
+def _outline(annotations: Path, entry: dict[str, Any]) -> Outline:
+    """The polygons of an object; none where it has a run-length mask, or nothing."""
+    polygons = entry.get("segmentation")
+    if not isinstance(polygons, list):
+        return ()
+    try:
+        return tuple(np.array(polygon, np.float32).reshape(-1, 2) for polygon in polygons if len(polygon) >= 6)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{annotations}: annotation {entry.get('id')}: segmentation must be polygons x1, y1, x2, y2, ..., "
+            "or a run-length mask"
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 from vidan.detector.boxes import box_area, box_iou, clip_boxes
 from vidan.detector.data.findings import FindingKind, Findings
 from vidan.detector.data.pictures import DECODING_ERRORS, reason
-from vidan.detector.data.samples import DataError, ImageSource, Sample
+from vidan.detector.data.samples import DataError, ImageSource, Outline, Sample
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 EXIF_ORIENTATION = 0x0112
@@ -87,6 +87,7 @@ def make_sample(
     ignored: NDArray[np.bool_],
     place: Callable[[int], str],
     findings: Findings,
+    outlines: Sequence[Outline] = (),
 ) -> Sample:
     """A sample of the boxes of which something is to be seen.
 
@@ -98,6 +99,7 @@ def make_sample(
         ignored: (M,).
         place: File and line (or whatever is known) of the n-th box, for findings.
         findings: Takes what is odd about the boxes.
+        outlines: Of each box, where the format has some.
     """
     solid = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
     inside = clip_boxes(xyxy, *size)
@@ -109,8 +111,14 @@ def make_sample(
     for index in kept[beyond[kept] > OUTSIDE_PX].tolist():
         findings.add(FindingKind.OUTSIDE, place(index), f"by {beyond[index]:.0f} px; {_box(xyxy[index], size)}")
     _find_doubles(xyxy, class_id, kept[~ignored[kept]], place, findings)
+    known = tuple(outlines[index] for index in kept.tolist()) if any(outlines) else ()
     return Sample(
-        image, size, xyxy[kept].astype(np.float32), class_id[kept].astype(np.int64), ignored[kept].astype(np.bool_)
+        image,
+        size,
+        xyxy[kept].astype(np.float32),
+        class_id[kept].astype(np.int64),
+        ignored[kept].astype(np.bool_),
+        known if any(known) else (),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vidan.detector.boxes import cxcywh_to_xyxy
 from vidan.detector.data.findings import FindingKind, Findings
 from vidan.detector.data.labels.common import listed, listed_pictures, make_sample, picture_size, read_text
-from vidan.detector.data.samples import DataError, Sample
+from vidan.detector.data.samples import DataError, Outline, Sample
 
 
 def read_yolo(
@@ -23,8 +23,8 @@ def read_yolo(
 ) -> list[Sample]:
     """Samples of a folder of pictures with one label file each.
 
-    A row is ``class cx cy w h`` or ``class x1 y1 x2 y2 x3 y3 ...`` (a polygon, of which the bounding box is taken),
-    all numbers fractions of the picture. One row of more than 6 values makes all rows of its file polygons. Equal rows
+    A row is ``class cx cy w h`` or ``class x1 y1 x2 y2 x3 y3 ...`` (an outline, whose bounding box is taken), all
+    numbers fractions of the picture. One row of more than 6 values makes all rows of its file polygons. Equal rows
     count once, boxes without area not at all; a picture without label file shows no object.
 
     Args:
@@ -49,14 +49,16 @@ def read_yolo(
             found.add(FindingKind.NO_LABELS, picture)
         if (size := picture_size(picture, found)) is None:
             continue
-        numbers, rows = _read_file(file, class_names, found)
+        numbers, rows, polygons = _read_file(file, class_names, found)
         height, width = size
+        outlines = [tuple(polygon * np.array(size[::-1], np.float32) for polygon in each) for each in polygons]
         xyxy = rows[:, 1:] * (width, height, width, height)
 
         def place(index: int, file: Path | None = file, numbers: Sequence[int] = numbers) -> str:
             return f"{file}:{numbers[index]}"
 
-        samples.append(make_sample(picture, size, xyxy, rows[:, 0], np.zeros(len(rows), np.bool_), place, found))
+        nobody = np.zeros(len(rows), np.bool_)
+        samples.append(make_sample(picture, size, xyxy, rows[:, 0], nobody, place, found, outlines))
     for stem in sorted(files.keys() - {picture.stem for picture in pictures}):
         found.add(FindingKind.NO_PICTURE, files[stem])
     if findings is None:
@@ -81,8 +83,8 @@ def labels_beside(images: Path) -> Path:
 
 def _read_file(
     path: Path | None, class_names: Sequence[str] | None, findings: Findings
-) -> tuple[list[int], NDArray[np.float64]]:
-    """Line numbers, and (M, 5) class, left, top, right, bottom as fractions; what is wrong becomes a finding."""
+) -> tuple[list[int], NDArray[np.float64], list[Outline]]:
+    """Line numbers, (M, 5) class, left, top, right, bottom, and outlines, as fractions; what is wrong is a finding."""
     try:
         lines = [] if path is None else read_text(path).splitlines()
     except DataError as error:
@@ -92,6 +94,7 @@ def _read_file(
     numbered = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     polygons = any(len(values) > 6 for _, values in numbered)
     rows: dict[tuple[float, ...], int] = {}
+    outlines: list[Outline] = []
     for number, values in numbered:
         try:
             row = _parse_row(values, polygons, class_names)
@@ -100,8 +103,10 @@ def _read_file(
             continue
         if row in rows:
             findings.add(FindingKind.REPEATED_ROW, f"{path}:{number}", f"the same as line {rows[row]}")
-        rows.setdefault(row, number)
-    return list(rows.values()), np.array(list(rows), np.float64).reshape(-1, 5)
+            continue
+        rows[row] = number
+        outlines.append((np.array(values[1:], np.float32).reshape(-1, 2),) if len(values) > 6 else ())
+    return list(rows.values()), np.array(list(rows), np.float64).reshape(-1, 5), outlines
 
 
 def _parse_row(values: Sequence[str], polygons: bool, class_names: Sequence[str] | None) -> tuple[float, ...]:
