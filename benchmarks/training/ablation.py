@@ -9,8 +9,8 @@ Training sees frames 1-530 of the campus camera, frames 531-795 judge the averag
 So results differ by the network alone, and no run is chosen by what it is judged on.
 
 One run follows the other. Stop it whenever you like: the same command goes on where it stood. OUTPUT/results.json and
-OUTPUT/table.md are written after every run, and OUTPUT/RUN holds its records and weights. `--only RUN` makes one of them,
-so that several processes can share the work of a large machine; the same command without it then writes the table.
+OUTPUT/table.md are written after every run, and OUTPUT/RUN holds its records and weights. `--only RUN` makes one of
+them, so that several processes can share the work of a large machine; the same command without it writes the table.
 """
 
 from __future__ import annotations
