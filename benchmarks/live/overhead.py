@@ -68,9 +68,11 @@ class Probe:
 
 
 def measure(count: int, seconds: float, image_size: int) -> Probe:
-    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[:count]) as urls:
+    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[:count]) as servers:
         path = Path(folder) / "overhead.yaml"
-        path.write_text(config_of(urls, Path(folder) / "run", image_size=image_size, batch=8))
+        path.write_text(
+            config_of([server.url for server in servers], Path(folder) / "run", image_size=image_size, batch=8)
+        )
         loaded = read_config(path)
         detector = TimedDetector(build_detector(loaded.config.detector))
         probe = Probe(detector)

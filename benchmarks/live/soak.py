@@ -52,8 +52,8 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[: options.cameras]) as urls:
-        scrapes = soak(urls, Path(folder), options)
+    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[: options.cameras]) as servers:
+        scrapes = soak([server.url for server in servers], Path(folder), options)
     figures = judge(scrapes)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

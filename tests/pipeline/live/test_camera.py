@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -86,6 +88,35 @@ def test_a_camera_that_goes_silent_is_connected_anew(rtsp_camera, watch):
     watched.wait_for_frames(5)
     assert watched.source.health.reconnects == 1
     assert len(watched.source.health.gaps) == 1
+
+
+def test_a_connection_that_broke_and_its_pictures_leave_nothing_in_memory(rtsp_camera, relay):
+    hand = relay(rtsp_camera())
+    source = camera(f"rtsp://127.0.0.1:{hand.port}/cam", backoff=Backoff(0.01, 0.02))
+
+    def kept() -> Counter[str]:
+        kinds = ("InputContainer", "VideoCodecContext", "Connection", "VideoFrame")
+        return Counter(kind for kind in (type(thing).__name__ for thing in gc.get_objects()) if kind in kinds)
+
+    gc.collect()
+    gc.disable()  # what is only garbage in a circle is told from what is free at once
+    try:
+        before = kept()
+        frames = iter(source)
+        while source.health.reconnects < 3:
+            assert next(frames).image.any()
+            hand.drop()
+        pictures = [next(frames) for _ in range(10)]
+        del pictures
+        deadline = time.monotonic() + 5
+        while (more := kept() - before)["Connection"] > 1:  # the thread of the last one is on its way out
+            assert time.monotonic() < deadline, more
+            time.sleep(0.05)
+        assert more["InputContainer"] == more["VideoCodecContext"] == 1
+        assert more["VideoFrame"] <= 3
+    finally:
+        gc.enable()
+        source.close()
 
 
 @pytest.mark.parametrize("moment", ["connecting", "playing", "silent", "waiting"])
