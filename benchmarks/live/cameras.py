@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     fps: int
 
 
-KINDS = (Kind(384, 288, 15), Kind(320, 240, 10), Kind(640, 480, 5), Kind(384, 288, 30)) * 2
+KINDS = (Kind(384, 288, 10), Kind(320, 240, 8), Kind(640, 480, 5), Kind(512, 384, 12)) * 2  # 70 pictures a second
 
 
 @contextmanager

@@ -70,7 +70,8 @@ def _descriptors() -> int:
 
 def _arenas() -> int:
     """Heaps of glibc's malloc besides the first: anonymous mappings that begin at a multiple of 64 MiB."""
-    starts = [line.split("-")[0] for line in Path("/proc/self/maps").read_text().splitlines() if " rw-p 00000000" in line]
+    mappings = Path("/proc/self/maps").read_text().splitlines()
+    starts = [line.split("-")[0] for line in mappings if " rw-p 00000000" in line]
     return sum(int(start, 16) % (64 << 20) == 0 for start in starts)
 
 

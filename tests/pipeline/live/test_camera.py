@@ -69,11 +69,12 @@ def test_a_camera_that_is_absent_at_the_start_is_waited_for(rtsp_camera, watch):
     watched = watch(camera(server.url))
     watched.wait_for(lambda: watched.source.health.state == "waiting")
     assert watched.source.width is None
-    assert watched.source.start_time is None
     server.start()
     watched.wait_for_frames(5)
     assert watched.source.width == 320
-    assert watched.source.health.gaps == []
+    assert watched.times[0] > 0.0
+    assert watched.source.health.gaps == [(0.0, watched.times[0])], "nobody looked since it was first asked"
+    assert watched.frames[0].stamp.utc.timestamp() == pytest.approx(time.time(), abs=3.0)
 
 
 def test_a_camera_that_goes_silent_is_connected_anew(rtsp_camera, watch):
