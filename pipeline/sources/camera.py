@@ -217,7 +217,10 @@ class CameraSource:
         size = f"{opened.codec.width}×{opened.codec.height} {opened.codec.name}"
         _logger.info("stream %s: connected, %s", self._name, size)
         if self._accelerate and not opened.is_accelerated:
-            self._note_once("pictures are decoded on the CPU: no GPU of this machine can decode this stream")
+            told = "pictures are decoded on the CPU: no GPU of this machine can decode this stream"
+            if told not in self._health.problems:
+                _logger.warning("stream %s: %s", self._name, told)
+            self._note_once(told)
 
     def _note_playing(self, seconds: float) -> None:
         """A picture came: after as long as the last wait the camera is thought to be well again."""

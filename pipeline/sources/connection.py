@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from functools import cache
 from typing import NamedTuple
 
 import av
@@ -203,13 +204,12 @@ class Connection:
         return failure
 
     def _try_open(self, options: dict[str, str]) -> InputContainer:
-        hwaccel = HWAccel("cuda", allow_software_fallback=True) if self._accelerate else None
         return av.open(
             self._address.url,
             format=self._address.format,
             options=options,
             timeout=(self._connect_timeout, self._read_timeout),
-            hwaccel=hwaccel,
+            hwaccel=HWAccel("cuda", allow_software_fallback=True) if self._accelerate and _has_cuda() else None,
         )
 
     def _has_sound_alone(self) -> bool:
@@ -256,6 +256,16 @@ class Connection:
         with self._news:
             self._end = self._end or end
             self._news.notify_all()
+
+
+@cache
+def _has_cuda() -> bool:
+    """True where FFmpeg finds a GPU: PyAV falls back to the CPU for codecs that a GPU does not know, not without one."""
+    try:
+        HWAccel("cuda").create(av.Codec("h264", "r"))
+    except (FFmpegError, NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

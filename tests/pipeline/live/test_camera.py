@@ -152,6 +152,20 @@ def test_pictures_of_another_size_are_scaled_to_the_first(rtsp_camera, watch):
     assert watched.source.health.gaps == []
 
 
+def test_without_a_gpu_pictures_are_decoded_on_the_cpu_and_that_is_told(rtsp_camera, relay, watch, monkeypatch, caplog):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    hand = relay(rtsp_camera())
+    url = f"rtsp://127.0.0.1:{hand.port}/cam"
+    watched = watch(camera(url, accelerate=True, backoff=Backoff(0.01, 0.02)))
+    watched.wait_for_frames(5)
+    hand.drop()
+    watched.wait_for(lambda: watched.source.health.reconnects == 1)
+    watched.wait_for_frames(5)
+    told = [problem for problem in watched.source.health.problems if "decoded on the CPU" in problem]
+    assert len(told) == 1
+    assert sum("decoded on the CPU" in message for message in caplog.messages) == 1, "not with every connection"
+
+
 def test_stride_and_max_fps_hand_out_fewer_pictures(rtsp_camera, watch):
     watched = watch(camera(rtsp_camera("--fps", "20").url, stride=2, max_fps=5.0))
     watched.wait_for_frames(6)
