@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8])
-    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--image-size", type=int, default=160)
     options = parser.parse_args()
     print("cameras  frames  inference p50   overhead p50   p95")
     for count in options.cameras:

@@ -260,7 +260,7 @@ class Connection:
 
 @cache
 def _has_cuda() -> bool:
-    """True where FFmpeg finds a GPU: PyAV falls back to the CPU for codecs that a GPU does not know, not without one."""
+    """True where FFmpeg finds a GPU: PyAV falls back to the CPU for codecs that it does not know, not without it."""
     try:
         HWAccel("cuda").create(av.Codec("h264", "r"))
     except (FFmpegError, NotImplementedError, RuntimeError):
