@@ -313,10 +313,9 @@ def clock_stepped(step: str) -> RunOutcome:
         for name in ("cam0", "cam1"):
             times = [(event["time"], event["utc"]) for event in events if event["source"] == name]
             jumps += sum(b[0] - a[0] > 60 or b[0] < a[0] - 10 for a, b in pairwise(times))
-        gaps = sum(gap["end"] - gap["start"] for stream in record["streams"] for gap in stream["gaps"])
-        lost = (
-            f"{max(0, said - len(events))} of {len(events)} events; {jumps} jumps of their times; {gaps:.1f} s of gaps"
-        )
+        missing = [gap for stream in record["streams"] for gap in stream["gaps"] if gap["reason"] == "missing"]
+        gaps = sum(gap["end"] - gap["start"] for gap in missing)
+        lost = f"{max(0, said - len(events))} of {len(events)} events; {jumps} jumps of times, {gaps:.1f} s of gaps"
         told = f"exit {code}; " + run.said("clock")
         return RunOutcome(f"clock set by {step} s", 0.0, lost, back, run.longest_wait, told)
 
