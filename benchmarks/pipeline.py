@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -33,7 +34,7 @@ import torch
 from vidan.detector import Detections, Detector, ImageLike, Letterbox, load_model
 from vidan.detector.nms import NmsOptions, suppress_tensor
 from vidan.pipeline.build import build_detector, find_weights, lane_maker
-from vidan.pipeline.build_painters import annotator_maker
+from vidan.pipeline.build_painters import Painters
 from vidan.pipeline.build_sources import build_source
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
@@ -105,7 +106,7 @@ def measure_stages(config: RunConfig) -> dict[str, float]:
         results = [lane.step(frame, detections) for frame, detections in zip(frames, found, strict=True)]
         lane.finish(results[-1])
     with tempfile.TemporaryDirectory() as folder:
-        make_annotator = annotator_maker(config, name, detector.class_names)
+        make_annotator = partial(Painters(config, detector.class_names).annotator, name)
         sink = AnnotatedVideoSink(Path(folder) / "a.mp4", stream=name, make_annotator=make_annotator)
         for result in results:
             sink.write(result)
@@ -160,7 +161,7 @@ def measure_loop(config: RunConfig, detector: Detector) -> float:
         video.codec_context.time_base = Fraction(1, 90_000)
         for frame in source:
             lane = lane or make_lane(frame)
-            annotator = annotator or annotator_maker(config, name, detector.class_names)(frame.height, frame.width)
+            annotator = annotator or Painters(config, detector.class_names).annotator(name, frame.height, frame.width)
             result: FrameResult = lane.step(frame, detector.detect([frame])[0])
             picture = frame.image.copy()
             annotator.paint(picture, result)

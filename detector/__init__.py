@@ -1,5 +1,6 @@
 """Images in, detections out."""
 
+import vidan.detector.no_telemetry  # noqa: F401 (before anybody imports OpenVINO)
 from vidan.detector.boxes import (
     box_iou,
     cxcywh_to_xyxy,

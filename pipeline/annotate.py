@@ -6,7 +6,8 @@ It knows results, not rules: shapes come as plain points, counts are what the ev
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,19 +64,28 @@ class Annotator:
         speeds: Sequence[SpeedShape] = (),
         trail_seconds: float = 2.0,
     ) -> None:
+        self._height, self._width = height, width
         self._brush = Brush(height, width)
         self._class_names = class_names
-        self._lines = lines
-        self._queues = queues
-        waiting_areas = [ZoneShape(queue.name, (queue.polygon,)) for queue in queues]
-        self._zones = [ZoneTint(zone, height, width) for zone in (*zones, *waiting_areas)]
-        self._speeds = [SpeedLabels(shape) for shape in speeds]
         self._trail_seconds = trail_seconds
         self._trails: defaultdict[int, deque[tuple[float, Point]]] = defaultdict(deque)
         self._crossings: Counter[tuple[str, str]] = Counter()
         self._inside: defaultdict[str, set[int | None]] = defaultdict(set)
-        self._waiting = {queue.name: 0 for queue in queues}
+        self._waiting: dict[str, int] = {}
         self._flash_until: dict[str, float] = {}
+        self._coming: Callable[[], None] | None = None
+        self._show(lines, zones, queues, speeds)
+
+    def change(
+        self,
+        *,
+        lines: Sequence[LineShape],
+        zones: Sequence[ZoneShape],
+        queues: Sequence[QueueShape],
+        speeds: Sequence[SpeedShape],
+    ) -> None:
+        """Shows these shapes from the next picture on; trails and counts stay. Any thread may say so."""
+        self._coming = partial(self._show, lines, zones, queues, speeds)
 
     def paint(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
         """Paints into `picture`, the (H, W, 3) uint8 RGB copy of ``result.frame.image``.
@@ -83,6 +93,9 @@ class Annotator:
         Boxes are the tracker's of this very picture; trails, counts and occupancy are what the rules have seen by now,
         some tenths of a second earlier.
         """
+        if self._coming is not None:
+            show, self._coming = self._coming, None
+            show()
         now = result.frame.stamp.pts_seconds
         for event in result.events:
             self._count(event, now)
@@ -105,6 +118,20 @@ class Annotator:
         self._draw_names(picture, now)
         self._draw_panel(picture)
         self._draw_clock(picture, result.frame.stamp)
+
+    def _show(
+        self,
+        lines: Sequence[LineShape],
+        zones: Sequence[ZoneShape],
+        queues: Sequence[QueueShape],
+        speeds: Sequence[SpeedShape],
+    ) -> None:
+        self._lines = lines
+        self._queues = queues
+        waiting_areas = [ZoneShape(queue.name, (queue.polygon,)) for queue in queues]
+        self._zones = [ZoneTint(zone, self._height, self._width) for zone in (*zones, *waiting_areas)]
+        self._speeds = [SpeedLabels(shape) for shape in speeds]
+        self._waiting = {queue.name: self._waiting.get(queue.name, 0) for queue in queues}
 
     def _count(self, event: Event, now: float) -> None:
         self._flash_until[event.rule] = now + FLASH_SECONDS

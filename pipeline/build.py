@@ -5,7 +5,7 @@ Everything below takes plain keywords and knows no config.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -112,8 +112,10 @@ def build_lane(
     )
 
 
-def build_heatmaps(config: RunConfig, class_names: Sequence[str], folder: RunFolder) -> list[HeatmapSink]:
-    """A sink for each heatmap of each stream."""
+def build_heatmaps(
+    config: RunConfig, class_names: Sequence[str], folder: RunFolder, goes_on: Collection[str] = ()
+) -> list[HeatmapSink]:
+    """A sink for each heatmap of each stream; those of streams that go on begin with what lies there."""
     return [
         HeatmapSink(
             folder.heatmap(stream, name),
@@ -123,6 +125,7 @@ def build_heatmaps(config: RunConfig, class_names: Sequence[str], folder: RunFol
             class_ids=class_ids_of(rule, config, class_names),
             anchor=rule.anchor,
             schedule=rule.schedule and rule.schedule.build(),
+            goes_on=stream in goes_on,
         )
         for (stream, rule_name), name in heatmap_names(config).items()
         if isinstance(rule := config.rules[rule_name], HeatmapConfig)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from operator import attrgetter
 
 from vidan.pipeline.build import build_heatmaps, heatmap_names, late_seconds
-from vidan.pipeline.build_painters import evidence_painters
+from vidan.pipeline.build_painters import Painters
 from vidan.pipeline.build_videos import build_videos, video_outputs
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import is_live
@@ -34,7 +35,11 @@ def open_logs(folder: RunFolder, known: Collection[str] | None = None, *, waits:
 
 
 def open_sinks(
-    config: RunConfig, folder: RunFolder, class_names: Sequence[str], resumption: Resumption | None
+    config: RunConfig,
+    folder: RunFolder,
+    class_names: Sequence[str],
+    painters: Painters,
+    resumption: Resumption | None,
 ) -> list[Sink]:
     """All sinks of a run, the logs first.
 
@@ -44,17 +49,17 @@ def open_sinks(
     output = config.output
     waits = any(is_live(stream.source) for stream in config.streams)
     logs = open_logs(folder, None if resumption is None else resumption.known, waits=waits)
-    sinks: list[Sink] = [*logs, *build_heatmaps(config, class_names, folder)]
+    goes_on = () if resumption is None else resumption.streams.keys()
+    sinks: list[Sink] = [*logs, *build_heatmaps(config, class_names, folder, goes_on)]
     if output.tracks is not None:
         partitions = folder.track_partitions if output.tracks.partitioned else None
-        kept = () if resumption is None else resumption.streams.keys()
-        tracks = TrackStore(folder.path / "tracks.parquet", class_names, partitions=partitions, keep=kept)
+        tracks = TrackStore(folder.path / "tracks.parquet", class_names, partitions=partitions, keep=goes_on)
         sinks.append(tracks)
         if resumption is not None:
             resumption.reach(tracks.reached)
     if resumption is not None:
         logs[0].append(resumption.begin())
-    sinks += build_videos(config, folder, class_names)
+    sinks += build_videos(config, folder, painters)
     if output.report:
         sinks.append(SceneSink(folder.scene))
     if output.evidence is not None:
@@ -62,12 +67,13 @@ def open_sinks(
         sinks.append(
             EvidenceSink(
                 folder.evidence,
-                painters=evidence_painters(config, class_names),
+                painters={stream.name: partial(painters.still_painter, stream.name) for stream in config.streams},
                 rules=evidence.rules,
                 limit=evidence.limit,
                 late_seconds=late_seconds(config),
                 stills=evidence.stills,
                 clip_seconds=evidence.clips and evidence.clips.seconds,
+                kept=() if resumption is None else resumption.pictured,
             )
         )
     return sinks

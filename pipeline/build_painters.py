@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from vidan.pipeline.annotate import Annotator
 from vidan.pipeline.build import directions_of
@@ -16,36 +15,60 @@ from vidan.pipeline.speed_labels import SpeedShape
 from vidan.pipeline.stills import StillPainter
 
 
-def annotator_maker(config: RunConfig, stream: str, class_names: Sequence[str]) -> Callable[[int, int], Annotator]:
-    """A function that gives the painter of a stream for the (height, width) of its pictures."""
+class Painters:
+    """Makes the painters of a run, and tells them when the rules have changed.
 
-    def make_annotator(height: int, width: int) -> Annotator:
-        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
-        return Annotator(
+    Args:
+        config: Of the run.
+        class_names: Of the detector.
+    """
+
+    def __init__(self, config: RunConfig, class_names: Sequence[str]) -> None:
+        self._config = config
+        self._class_names = class_names
+        self._changes: list[Callable[[], None]] = []  # one for each painter that there is
+
+    def change(self, config: RunConfig) -> None:
+        """All that is painted from now on shows the rules of this config."""
+        self._config = config
+        for change in tuple(self._changes):
+            change()
+
+    def annotator(self, stream: str, height: int, width: int) -> Annotator:
+        """What paints the annotated video of a stream with pictures of this size."""
+        shapes = self._shapes(stream, height, width)
+        annotator = Annotator(
             height,
             width,
-            class_names=class_names,
+            class_names=self._class_names,
             lines=shapes.lines,
             zones=shapes.zones,
             queues=shapes.queues,
             speeds=shapes.speeds,
-            trail_seconds=config.output.video.trail_seconds if config.output.video else 0.0,
+            trail_seconds=self._config.output.video.trail_seconds if self._config.output.video else 0.0,
         )
 
-    return make_annotator
+        def change() -> None:
+            shapes = self._shapes(stream, height, width)
+            annotator.change(lines=shapes.lines, zones=shapes.zones, queues=shapes.queues, speeds=shapes.speeds)
 
+        self._changes.append(change)
+        return annotator
 
-def evidence_painters(config: RunConfig, class_names: Sequence[str]) -> dict[str, Callable[[int, int], StillPainter]]:
-    """By stream, a function that gives the painter of its evidence for the (height, width) of its pictures."""
+    def still_painter(self, stream: str, height: int, width: int) -> StillPainter:
+        """What paints the evidence of a stream with pictures of this size."""
+        shapes = self._shapes(stream, height, width)
+        painter = StillPainter(height, width, lines=shapes.lines, zones=shapes.areas)
 
-    def make_painter(stream: str, height: int, width: int) -> StillPainter:
-        shapes = _shapes_of(RuleBuilder(config, class_names, stream, width, height))
-        areas = [(queue.name, queue.polygon) for queue in shapes.queues]
-        areas += [(speed.name, tuple((x, y) for x, y in speed.area.exterior.coords[:-1])) for speed in shapes.speeds]
-        zones = [*shapes.zones, *(ZoneShape(name, (ring,)) for name, ring in areas)]
-        return StillPainter(height, width, lines=shapes.lines, zones=zones)
+        def change() -> None:
+            shapes = self._shapes(stream, height, width)
+            painter.change(lines=shapes.lines, zones=shapes.areas)
 
-    return {stream.name: partial(make_painter, stream.name) for stream in config.streams}
+        self._changes.append(change)
+        return painter
+
+    def _shapes(self, stream: str, height: int, width: int) -> _Shapes:
+        return _shapes_of(RuleBuilder(self._config, self._class_names, stream, width, height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,13 @@ class _Shapes:
     zones: list[ZoneShape] = field(default_factory=list)
     queues: list[QueueShape] = field(default_factory=list)
     speeds: list[SpeedShape] = field(default_factory=list)
+
+    @property
+    def areas(self) -> list[ZoneShape]:
+        """Zones, and all else that is drawn as one."""
+        areas = [(queue.name, queue.polygon) for queue in self.queues]
+        areas += [(speed.name, tuple((x, y) for x, y in speed.area.exterior.coords[:-1])) for speed in self.speeds]
+        return [*self.zones, *(ZoneShape(name, (ring,)) for name, ring in areas)]
 
 
 def _shapes_of(builder: RuleBuilder) -> _Shapes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from vidan.pipeline.build_painters import annotator_maker
+from vidan.pipeline.build_painters import Painters
 from vidan.pipeline.config.outputs import VideoOutputConfig
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import StreamConfig, is_live
@@ -20,7 +20,7 @@ CAMERA_SEGMENT_SECONDS = 600.0  # where the config says nothing: a video of a ca
 GIGABYTE = 10**9
 
 
-def build_videos(config: RunConfig, folder: RunFolder, class_names: Sequence[str]) -> list[Sink]:
+def build_videos(config: RunConfig, folder: RunFolder, painters: Painters) -> list[Sink]:
     """The sinks of all annotated videos, and the shelf of their segments if there are any.
 
     Raises:
@@ -36,9 +36,9 @@ def build_videos(config: RunConfig, folder: RunFolder, class_names: Sequence[str
         segments = None if shelf is None or seconds is None else Segments(shelf, seconds)
         sinks.append(
             AnnotatedVideoSink(
-                folder.video(stream.name) if segments is None else folder.segments / stream.name,
+                folder.next_video(stream.name) if segments is None else folder.segments / stream.name,
                 stream=stream.name,
-                make_annotator=annotator_maker(config, stream.name, class_names),
+                make_annotator=partial(painters.annotator, stream.name),
                 codec=wanted.codec,
                 crf=wanted.crf,
                 segments=segments,
@@ -49,12 +49,12 @@ def build_videos(config: RunConfig, folder: RunFolder, class_names: Sequence[str
 
 
 def video_outputs(config: RunConfig, folder: RunFolder) -> list[Path]:
-    """The files of the videos, and the folder of their segments."""
+    """The files of the videos that are to be written, and the folder of their segments."""
     wanted = config.output.video
     if wanted is None:
         return []
     return [
-        folder.video(stream.name) if _segment_seconds(stream, wanted) is None else folder.segments
+        folder.next_video(stream.name) if _segment_seconds(stream, wanted) is None else folder.segments
         for stream in config.streams
     ]
 

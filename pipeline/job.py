@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from vidan.detector import Detector, WeightsError, file_sha256
 from vidan.pipeline.build import build_detector, find_weights, rules_without_clock, warn_of_unseen_rules
 from vidan.pipeline.build_outputs import open_sinks, planned_outputs, scene_names
+from vidan.pipeline.build_painters import Painters
 from vidan.pipeline.build_sources import build_source, build_watch, describe_source
 from vidan.pipeline.checkpoint import Checkpoint
 from vidan.pipeline.conclusion import conclude, refresh_counts
@@ -180,7 +181,9 @@ def _run_in(
     ):
         telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
         hashing = None if inputs is not None else _hash_inputs(streams, manifest.inputs)
-        outputs = open_sinks(config, folder, detector.class_names, resumption)
+        painters = Painters(config, detector.class_names)
+        rules.changed = painters.change
+        outputs = open_sinks(config, folder, detector.class_names, painters, resumption)
         sinks = [*outputs, *destinations]
         watching = [*sinks, *(observe(manifest.streams) for observe in observers)]
         engine = Engine(

@@ -36,12 +36,14 @@ class Resumption:
         streams: Those of this session that go on.
         known: Ids of the events in the logs of all others, which begin anew.
         rules: That were counted by.
+        pictured: Events of the streams that go on, of which there is evidence.
     """
 
     run: PastRun
     streams: dict[str, Stream] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     rules: list[RuleInfo] = field(default_factory=list)
+    pictured: list[Event] = field(default_factory=list)
 
     @classmethod
     def open(cls, folder: RunFolder, streams: Sequence[Stream]) -> Resumption:
@@ -109,6 +111,7 @@ class Resumption:
 
     def _read_logs(self) -> None:
         folder = self.run.folder
+        pictured = {path.stem for path in folder.evidence.glob("*") if path.suffix in (".jpg", ".mp4")}
         for path in (folder.events, folder.near_misses):
             for event in read_events(path) if path.exists() else ():
                 stream = self.streams.get(event.stream)
@@ -118,6 +121,8 @@ class Resumption:
                 stream.numbering.note(event)
                 if path == folder.events:
                     stream.open_ends.note(event)
+                    if event.id in pictured:
+                        self.pictured.append(event)
                 if stream.record.start_utc is None and event.utc is not None:  # run.json was not written since then
                     stream.record.start_utc = event.utc - timedelta(seconds=event.pts_seconds)
                 self._advance(stream, event.frame, event.pts_seconds)

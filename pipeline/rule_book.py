@@ -50,6 +50,7 @@ class RuleBook:
     ) -> None:
         self.loaded = loaded
         self.manifest: Manifest | None = None  # is told of every change
+        self.changed: Callable[[RunConfig], None] | None = None  # likewise
         self._config = loaded.config
         self._class_names = class_names
         self._telemetry = telemetry
@@ -94,6 +95,8 @@ class RuleBook:
         )
         self.loaded = loaded
         self._known |= {(rule.stream, rule.name): rule for rule in self._describe()}
+        if self.changed is not None:
+            self.changed(self._config)
         if self.manifest is not None:
             self.manifest.config = loaded.effective
             self.manifest.config_sha256 = loaded.sha256

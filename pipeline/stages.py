@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol, TypeGuard
 
 from vidan.pipeline.events import Event
@@ -32,6 +33,7 @@ class SourceHealth:
         discontinuities: Jumps of the source's clock that were repaired.
         state: What it is doing.
         last_error: Why the newest connection failed or broke, without passwords; it may be over.
+        start_utc: Wall-clock time of stream second 0, where it is known before the first picture.
     """
 
     expected: int | None = None
@@ -47,6 +49,7 @@ class SourceHealth:
     discontinuities: int = 0
     state: Literal["connecting", "playing", "waiting", "ended"] = "playing"
     last_error: str | None = None
+    start_utc: datetime | None = None
 
 
 @dataclass(slots=True)

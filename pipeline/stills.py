@@ -38,9 +38,13 @@ class StillPainter:
     def __init__(
         self, height: int, width: int, *, lines: Sequence[LineShape] = (), zones: Sequence[ZoneShape] = ()
     ) -> None:
+        self._height, self._width = height, width
         self._brush = Brush(height, width)
-        self._lines = lines
-        self._zones = [ZoneTint(zone, height, width) for zone in zones]
+        self.change(lines=lines, zones=zones)
+
+    def change(self, *, lines: Sequence[LineShape], zones: Sequence[ZoneShape]) -> None:
+        """Knows these shapes from now on; any thread may say so."""
+        self._shapes = (tuple(lines), tuple(ZoneTint(zone, self._height, self._width) for zone in zones))
 
     def paint(
         self,
@@ -60,12 +64,13 @@ class StillPainter:
             path: Where the event's track has been up to then, oldest first, in pixels.
         """
         brush = self._brush
-        for zone in self._zones:
+        lines, zones = self._shapes
+        for zone in zones:
             if zone.shape.name == event.rule:
                 zone.tint(picture)
                 brush.ring(picture, zone.outlines, ZONE_COLOUR)
                 brush.text(picture, event.rule, zone.label_at, ZONE_COLOUR)
-        for line in self._lines:
+        for line in lines:
             if line.name == event.rule:
                 brush.line(picture, line, LINE_COLOUR)
                 brush.text(picture, event.rule, line.points[0], LINE_COLOUR)

@@ -34,7 +34,7 @@ class StreamRecord:
         drops: When frames were delivered but not analysed (only live streams drop).
         second_look: What stitching did and how it changed the counts; None where tracks were not stitched.
         earlier: What was said by the sources that were read before the one whose `health` this is.
-        now_seconds: Stream time of a camera by the clock on the wall, which goes on when its pictures do not.
+        now_seconds: Stream time of a camera at this moment, which goes on when its pictures do not.
     """
 
     name: str

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "servers"))
 
 from camera_process import Network, Relay, RtspCamera, can_make_networks, can_serve
+from run_faults import RUN_FAULTS, RunOutcome
 
 from vidan.pipeline.sources import addresses
 from vidan.pipeline.sources.camera import CameraSource
@@ -266,32 +267,53 @@ NETWORK_FAULTS: dict[str, Callable[[Stage], Outcome]] = {
 
 
 def main() -> None:
+    names = [*FAULTS, *NETWORK_FAULTS, *RUN_FAULTS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("faults", nargs="*", help=f"some of {', '.join([*FAULTS, *NETWORK_FAULTS])}; without: all")
+    parser.add_argument("faults", nargs="*", help=f"some of {', '.join(names)}; without: all")
     parser.add_argument("--json", type=Path, help="write the outcomes to this file, too")
     options = parser.parse_args()
     if not can_serve():
         sys.exit("needs GStreamer's RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
     faults = FAULTS | (NETWORK_FAULTS if can_make_networks() else {})
-    outcomes = []
-    print(
-        "| fault | lasted | pictures again, after its end | gap in the coverage | lost of 25 fps | connected anew "
-        "| other camera waited, at most | said |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
-    for name in options.faults or faults:
+    wanted = options.faults or names
+    outcomes = [asdict(outcome) for outcome in _to_cameras([name for name in wanted if name in faults], faults)]
+    outcomes += [asdict(outcome) for outcome in _to_runs([name for name in wanted if name in RUN_FAULTS])]
+    if options.json:
+        options.json.write_text(json.dumps(outcomes, indent=2) + "\n")
+
+
+def _to_cameras(names: Sequence[str], faults: Mapping[str, Callable[[Stage], Outcome]]) -> Iterator[Outcome]:
+    if names:
+        print(
+            "| fault | lasted | pictures again, after its end | gap in the coverage | lost of 25 fps | connected anew "
+            "| other camera waited, at most | said |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+    for name in names:
         stage = Stage()
         with stage.closing:
             outcome = faults[name](stage)
-        outcomes.append(asdict(outcome))
         print(
             f"| {outcome.fault} | {outcome.seconds:.0f} s | {outcome.back_after:.1f} s "
             f"| {outcome.missing_seconds:.1f} s | {outcome.lost_seconds:.1f} s "
             f"| {outcome.reconnects} | {outcome.longest_wait_of_other:.2f} s | {outcome.said} |",
             flush=True,
         )
-    if options.json:
-        options.json.write_text(json.dumps(outcomes, indent=2) + "\n")
+        yield outcome
+
+
+def _to_runs(names: Sequence[str]) -> Iterator[RunOutcome]:
+    if names:
+        print("| fault | lasted | lost | goes on, after its end | a stream waited, at most | said |")
+        print("|---|---|---|---|---|---|")
+    for name in names:
+        outcome = RUN_FAULTS[name]()
+        print(
+            f"| {outcome.fault} | {outcome.seconds:.0f} s | {outcome.lost} | {outcome.back_after:.1f} s "
+            f"| {outcome.longest_wait:.2f} s | {outcome.said} |",
+            flush=True,
+        )
+        yield outcome
 
 
 if __name__ == "__main__":

@@ -68,9 +68,11 @@ class Probe:
 
 
 def measure(count: int, seconds: float, image_size: int) -> Probe:
-    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[:count]) as urls:
+    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[:count]) as servers:
         path = Path(folder) / "overhead.yaml"
-        path.write_text(config_of(urls, Path(folder) / "run", image_size=image_size, batch=8))
+        path.write_text(
+            config_of([server.url for server in servers], Path(folder) / "run", image_size=image_size, batch=8)
+        )
         loaded = read_config(path)
         detector = TimedDetector(build_detector(loaded.config.detector))
         probe = Probe(detector)
@@ -89,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8])
-    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--image-size", type=int, default=160)
     options = parser.parse_args()
     print("cameras  frames  inference p50   overhead p50   p95")
     for count in options.cameras:

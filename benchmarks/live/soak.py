@@ -1,10 +1,11 @@
 """Eight RTSP cameras of different sizes and rates through `vidan run`: is each served, and does anything grow?
 
     python benchmarks/live/soak.py --minutes 20
-    python benchmarks/live/soak.py --minutes 2 --cameras 4 --image-size 160
+    python benchmarks/live/soak.py --minutes 2 --warm-up 30 --cameras 4
 
 Prints a line per window with the median of the cameras' p95 latencies and what the process holds, and at the end the
-share of each camera's pictures that was analysed. All servers run on this machine, too, and encode with its cores.
+share of each camera's pictures that was analysed, and a table of the first and the last window. All servers run on this
+machine, too, and encode with its cores; together the cameras must not ask for more than is left of it.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--cameras", type=int, default=8)
-    parser.add_argument("--image-size", type=int, default=224, help="a light detector: the demo weights at this size")
+    parser.add_argument("--image-size", type=int, default=160, help="a light detector: the demo weights at this size")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--warm-up", type=float, default=60.0, help="seconds")
+    parser.add_argument("--warm-up", type=float, default=120.0, help="seconds")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[: options.cameras]) as urls:
-        scrapes = soak(urls, Path(folder), options)
+    with tempfile.TemporaryDirectory() as folder, cameras(KINDS[: options.cameras]) as servers:
+        scrapes = soak([server.url for server in servers], Path(folder), options)
     figures = judge(scrapes)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -149,15 +150,23 @@ def tell(before: Scrape, after: Scrape) -> None:
 
 
 def judge(scrapes: list[Scrape]) -> dict[str, object]:
+    """Prints what it came to; the same in plain values."""
     first, last = scrapes[0], scrapes[-1]
     share = shares(first, last)
-    for name, value in share.items():
-        print(f"{name}: {100 * value:5.1f} % of its pictures analysed")
-    growth = last.rss_mb / first.rss_mb - 1
     early, late = p95(scrapes[0], scrapes[1]), p95(scrapes[-2], scrapes[-1])
+    print("\n| camera | size | pictures/s | analysed |\n|---|---|---|---|")
+    for kind, (name, value) in zip(KINDS, share.items(), strict=False):
+        print(f"| {name} | {kind.width}×{kind.height} | {kind.fps} | {100 * value:.1f} % |")
+    print("\n| | first window | last window | change |\n|---|---|---|---|")
+    print(f"| p95 of the latency | {1000 * early:.0f} ms | {1000 * late:.0f} ms | {100 * (late / early - 1):+.0f} % |")
+    growth = 100 * (last.rss_mb / first.rss_mb - 1)
+    print(f"| RSS, at its begin and at its end | {first.rss_mb:.1f} MB | {last.rss_mb:.1f} MB | {growth:+.1f} % |")
+    print(
+        f"| file descriptors | {first.descriptors} | {last.descriptors} | {last.descriptors - first.descriptors:+d} |"
+    )
+    print(f"| threads | {first.threads} | {last.threads} | {last.threads - first.threads:+d} |")
     spread = max(share.values()) / max(min(share.values()), 1e-9) - 1
-    print(f"shares differ by {100 * spread:.1f} %; RSS {100 * growth:+.1f} %")
-    print(f"p95 {1000 * early:.0f} ms in the first window, {1000 * late:.0f} ms in the last")
+    print(f"\nshares differ by {100 * spread:.1f} %")
     return {
         "share": share,
         "p95_seconds": [p95(before, after) for before, after in pairwise(scrapes)],

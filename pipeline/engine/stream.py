@@ -93,6 +93,7 @@ class Stream:
     _reader: Reader | None = None
     _bell: threading.Event = field(default_factory=threading.Event)
     _wants_reader: bool = False
+    _zero: float | None = None  # monotonic time of second 0, from the first look at the clock on the wall
     _idle_before: tuple[Gap, ...] = ()
 
     @property
@@ -117,9 +118,12 @@ class Stream:
 
     def follow_on(self, reason: GapReason) -> None:
         """What is read from now on follows what was read before, and the time between is a gap for this reason."""
+        start_utc = self.record.start_utc
+        if self._zero is not None:  # the clock on the wall may have been set since
+            start_utc = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._zero)
         self.source = Sequel(
             self.source,
-            start_utc=self.record.start_utc,
+            start_utc=start_utc,
             after_seconds=self.record.seconds,
             first_index=self.next_index,
             begun=lambda offset: self.record.begin_again(offset, reason),
@@ -220,8 +224,12 @@ class Stream:
     def keep_accounts(self) -> None:
         """Brings what others may read at any time up to date."""
         record, telemetry = self.record, self.telemetry
+        if record.start_utc is None:
+            record.start_utc = record.health.start_utc
         if self.live and record.start_utc is not None and not self.is_over:
-            record.now_seconds = (datetime.now(UTC) - record.start_utc).total_seconds()
+            if self._zero is None:
+                self._zero = time.monotonic() - (datetime.now(UTC) - record.start_utc).total_seconds()
+            record.now_seconds = time.monotonic() - self._zero
         if self.watch is not None:
             record.idle = self._idle_before + self.watch.gaps
         record.stay_small()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +50,7 @@ class EvidenceSink:
         late_seconds: How long after it happened an event may be committed.
         stills: Whether pictures are written.
         clip_seconds: Before and after the event, or None for no clips.
+        kept: Events of which there is evidence in the folder already, which counts towards the limit.
 
     Raises:
         SinkError: If the folder cannot be made or there is no encoder for clips.
@@ -65,6 +66,7 @@ class EvidenceSink:
         late_seconds: float,
         stills: bool = True,
         clip_seconds: float | None = None,
+        kept: Iterable[Event] = (),
     ) -> None:
         self._folder = folder
         self._painters = painters
@@ -84,6 +86,10 @@ class EvidenceSink:
         self._background: Background[Callable[[], None]] = Background(
             self._work, name="evidence", queue_length=QUEUE_LENGTH
         )
+        for event in kept:
+            admitted, dropped = self._retention.offer(event)
+            if not admitted or dropped is not None:  # there may be fewer now
+                self._background.put(partial(self._remove, dropped or event.id))
 
     @property
     def stage_seconds(self) -> Mapping[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.pipeline.errors import SourceError, cannot_write
+from vidan.pipeline.errors import SinkError, SourceError, cannot_write
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult
 from vidan.pipeline.geometry import Anchor, anchors_of
 from vidan.pipeline.schedule import Schedule
 
+SAVE_SECONDS = 60.0  # between two writes of the numbers while a run goes on
+
 _STRONGEST = 0.75  # opacity of the hottest cell over the picture
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +61,8 @@ class HeatmapSink:
         class_ids: Classes to count, by the vote at the end of each step; None for all.
         anchor: Point of the box at which an object stands.
         schedule: When time counts; None for always. Steps count whose two ends are both within.
+        goes_on: Whether what an earlier session has left in the file is added to; of one that was killed it is at most
+            `SAVE_SECONDS` short.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class HeatmapSink:
         class_ids: frozenset[int] | None = None,
         anchor: Anchor = "bottom_center",
         schedule: Schedule | None = None,
+        goes_on: bool = False,
     ) -> None:
         self.path = path
         self._stream = stream
@@ -79,6 +87,8 @@ class HeatmapSink:
         self._last: dict[int, tuple[float, float, float]] = {}
         self._heat: _Grid | None = None
         self._scene: Frame | None = None
+        self._goes_on = goes_on
+        self._save_at = time.monotonic() + SAVE_SECONDS
 
     def write(self, result: FrameResult) -> None:
         """Adds the time of the frames that the rules have seen."""
@@ -86,9 +96,17 @@ class HeatmapSink:
             return
         if self._heat is None:
             self._heat = _Grid(result.frame.height, result.frame.width, self._columns)
+            if self._goes_on:
+                self._take_earlier(self._heat)
         self._scene = result.frame
         for counted in result.counted:
             self._add(counted, self._heat)
+        if time.monotonic() >= self._save_at:
+            self._save_at = time.monotonic() + SAVE_SECONDS
+            try:
+                self._save(self._heat)
+            except SinkError as error:
+                _logger.warning("%s; it is tried again", error)
 
     def close(self) -> None:
         """Writes the file and the picture, if there was a frame.
@@ -99,17 +117,39 @@ class HeatmapSink:
         if self._heat is None or self._scene is None:
             return
         grid, self._heat = self._heat, None
-        heatmap = Heatmap(self._stream, self._rule, grid.seconds, grid.outside, grid.cell, grid.height, grid.width)
+        heatmap = self._save(grid)
         picture = paint_heatmap(heatmap, self._scene.resized(grid.height, grid.width))
         encoded, png = cv2.imencode(".png", picture[:, :, ::-1])
         assert encoded  # PNG takes any uint8 picture
-        fields = {name: getattr(heatmap, name) for name in Heatmap.__slots__}
         try:
-            with self.path.open("wb") as file:
-                np.savez_compressed(file, **fields)
             self.path.with_suffix(".png").write_bytes(png.tobytes())
         except OSError as error:
             raise cannot_write("the heatmap", self.path, error) from error
+
+    def _save(self, grid: _Grid) -> Heatmap:
+        heatmap = Heatmap(self._stream, self._rule, grid.seconds, grid.outside, grid.cell, grid.height, grid.width)
+        draft = self.path.with_name(self.path.name + ".tmp")
+        try:
+            with draft.open("wb") as file:
+                np.savez_compressed(file, **{name: getattr(heatmap, name) for name in Heatmap.__slots__})
+            draft.replace(self.path)
+        except OSError as error:
+            raise cannot_write("the heatmap", self.path, error) from error
+        return heatmap
+
+    def _take_earlier(self, grid: _Grid) -> None:
+        if not self.path.exists():
+            return
+        try:
+            earlier = read_heatmap(self.path)
+        except SourceError as error:
+            _logger.warning("%s; it begins anew", error)
+            return
+        if earlier.seconds.shape != grid.seconds.shape or (earlier.height, earlier.width) != (grid.height, grid.width):
+            _logger.warning("%s is of another size than the pictures are now; it begins anew", self.path)
+            return
+        grid.seconds += earlier.seconds
+        grid.outside += earlier.outside
 
     def _add(self, counted: CountedFrame, grid: _Grid) -> None:
         stamp, tracks = counted.stamp, counted.tracks

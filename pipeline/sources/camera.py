@@ -95,7 +95,7 @@ class CameraSource:
 
     @property
     def start_time(self) -> datetime | None:
-        """Wall-clock time of the first picture; None before it."""
+        """Wall-clock time of stream second 0: of the first picture, or of the first attempt if that failed."""
         return self._clock.start_time
 
     @property
@@ -108,6 +108,7 @@ class CameraSource:
         Raises:
             SourceError: If as many attempts to connect have failed in a row as are allowed.
         """
+        asked = time.monotonic()
         try:
             while not self._closing.is_set():
                 try:
@@ -115,6 +116,8 @@ class CameraSource:
                 except CameraError as failure:
                     if self._closing.is_set():
                         break
+                    self._clock.begin_at(asked)  # if there has been no picture yet, the time without one is a gap
+                    self._health.start_utc = self._clock.start_time
                     self._wait_after(failure)
         finally:
             self._health.state = "ended"
@@ -214,7 +217,10 @@ class CameraSource:
         size = f"{opened.codec.width}×{opened.codec.height} {opened.codec.name}"
         _logger.info("stream %s: connected, %s", self._name, size)
         if self._accelerate and not opened.is_accelerated:
-            self._note_once("pictures are decoded on the CPU: no GPU of this machine can decode this stream")
+            told = "pictures are decoded on the CPU: no GPU of this machine can decode this stream"
+            if told not in self._health.problems:
+                _logger.warning("stream %s: %s", self._name, told)
+            self._note_once(told)
 
     def _note_playing(self, seconds: float) -> None:
         """A picture came: after as long as the last wait the camera is thought to be well again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from functools import cache
 from typing import NamedTuple
 
 import av
@@ -57,8 +58,19 @@ class Arrival(NamedTuple):
     seconds: float
 
 
+class _End(NamedTuple):
+    """Why a connection has ended."""
+
+    kind: FailureKind
+    message: str
+
+
 class Connection:
     """Opens a camera in a thread of its own; `close` ends it from any thread.
+
+    What a connection holds, a decoder with megabytes of pictures, is to be free when nobody holds the connection any
+    more: it keeps no exception, for an exception keeps the frames of all functions it went through, and these the
+    connection. Garbage of that kind is collected late and seldom, and a camera that comes and goes leaves much of it.
 
     Args:
         name: Of the stream, for the thread.
@@ -85,7 +97,7 @@ class Connection:
         self._packets: deque[Arrival] = deque()
         self._bytes = 0
         self._skips_to_key = False
-        self._end: CameraError | None = None
+        self._end: _End | None = None
         # No daemon: the interpreter must not end while FFmpeg is at work in a thread.
         self._thread = threading.Thread(target=self._work, name=f"connect-{name}")
         self._thread.start()
@@ -101,7 +113,7 @@ class Connection:
             if self._opened is not None:
                 return self._opened
             if self._end is not None:
-                raise self._end
+                raise CameraError(*self._end)
         raise CameraError(FailureKind.SILENT, f"{self._address} is not connected within {self._connect_timeout:g} s")
 
     def next_arrival(self) -> Arrival:
@@ -118,13 +130,13 @@ class Connection:
                 self._news.notify_all()
                 return arrival
             if self._end is not None:
-                raise self._end
+                raise CameraError(*self._end)
         raise CameraError(FailureKind.STALLED, f"the camera has sent nothing for {self._read_timeout:g} s")
 
     def close(self) -> None:
         """Ends the connection, and whoever waits for it; may be called twice, from any thread."""
         self._cancellable.cancel()
-        self._finish(CameraError(FailureKind.CANCELLED, "the connection was closed"))
+        self._finish(_End(FailureKind.CANCELLED, "the connection was closed"))
 
     def join(self, timeout: float | None = None) -> None:
         """Waits until the thread has ended, which it does soon after `close`."""
@@ -135,7 +147,7 @@ class Connection:
             try:
                 self._read()
             except CameraError as failure:
-                self._finish(failure)
+                self._finish(_End(failure.kind, str(failure)))
 
     def _read(self) -> None:
         container = self._open()
@@ -181,21 +193,23 @@ class Connection:
         except FFmpegError as error:
             if self._cancellable.is_cancelled:
                 raise CameraError(FailureKind.CANCELLED, "the connection was closed") from error
-            failure = explain_open(address, error, time.monotonic() - began, self._connect_timeout)
-            if failure.kind is FailureKind.NO_STREAM and self._has_sound_alone():
-                failure = _no_video(["audio"])
-            raise failure from error
+            raise self._explain(error, time.monotonic() - began) from error
         except OSError as error:  # not FFmpeg's: a path with odd characters
             raise CameraError(FailureKind.NO_DEVICE, f"{address} cannot be opened: {error}") from error
 
+    def _explain(self, error: FFmpegError, took_seconds: float) -> CameraError:
+        failure = explain_open(self._address, error, took_seconds, self._connect_timeout)
+        if failure.kind is FailureKind.NO_STREAM and self._has_sound_alone():
+            return _no_video(["audio"])
+        return failure
+
     def _try_open(self, options: dict[str, str]) -> InputContainer:
-        hwaccel = HWAccel("cuda", allow_software_fallback=True) if self._accelerate else None
         return av.open(
             self._address.url,
             format=self._address.format,
             options=options,
             timeout=(self._connect_timeout, self._read_timeout),
-            hwaccel=hwaccel,
+            hwaccel=HWAccel("cuda", allow_software_fallback=True) if self._accelerate and _has_cuda() else None,
         )
 
     def _has_sound_alone(self) -> bool:
@@ -238,10 +252,20 @@ class Connection:
     def _is_full(self) -> bool:
         return len(self._packets) >= MAX_PACKETS or self._bytes >= MAX_BYTES
 
-    def _finish(self, failure: CameraError) -> None:
+    def _finish(self, end: _End) -> None:
         with self._news:
-            self._end = self._end or failure
+            self._end = self._end or end
             self._news.notify_all()
+
+
+@cache
+def _has_cuda() -> bool:
+    """True where FFmpeg finds a GPU: PyAV falls back to the CPU for codecs that it does not know, not without it."""
+    try:
+        HWAccel("cuda").create(av.Codec("h264", "r"))
+    except (FFmpegError, NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

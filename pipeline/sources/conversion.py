@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -31,7 +32,9 @@ class Orientation(NamedTuple):
 
         The matrix a b u, c d v, x y w shows the stored pixel (p, q) at (a p + c q + x, b p + d q + y).
         """
-        side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
+        # Not `frame.side_data`: the frame would keep that, and it keeps the frame, so that each picture would lie in
+        # memory until Python looks for garbage in circles, some 150 pictures later.
+        side_data = _side_data(frame)
         if SideDataType.DISPLAYMATRIX not in side_data:
             return cls()
         a, b, _, c, d, *_ = memoryview(bytes(side_data[SideDataType.DISPLAYMATRIX])).cast("i")
@@ -51,6 +54,11 @@ class Orientation(NamedTuple):
             axis = -1 if self.mirror_x and self.mirror_y else int(self.mirror_x)
             image = cv2.flip(image, axis).astype(np.uint8, copy=False)
         return image
+
+
+def _side_data(frame: av.VideoFrame) -> Mapping[SideDataType, Buffer]:
+    make: Any = SideDataContainer  # no type checker knows that it takes a frame
+    return make(frame)
 
 
 class RgbConverter:

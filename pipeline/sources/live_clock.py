@@ -1,8 +1,8 @@
 """Stream time of a camera: its presentation times between arrivals, the clock on the wall across outages.
 
-The first picture is at 0.0, and time goes on while the camera is away, so an outage is a gap of its real length. While
-it is connected its own times are believed, for the network brings pictures late and in bunches; but only as long as
-they could be true:
+The first picture is at 0.0, and time goes on while the camera is away, so an outage is a gap of its real length. The
+time of one that was absent at first begins when it was first asked, with a gap. While it is connected its own times
+are believed, for the network brings pictures late and in bunches; but only as long as they could be true:
 
     presentation time                          the picture is put
     -----------------------------------------  ---------------------------------------------------------------------
@@ -42,7 +42,7 @@ class LiveClock:
         utc: Gives the time on the wall.
 
     Attributes:
-        start_time: Wall-clock time of the first picture; None before it.
+        start_time: Wall-clock time of stream second 0; None before it.
         repaired: Presentation times that were missing or could not be true.
         discontinuities: Jumps of the camera's clock.
         gaps: (start, end) in stream seconds where pictures are missing.
@@ -59,6 +59,7 @@ class LiveClock:
         self._utc = utc
         self._zero = 0.0  # monotonic time of stream second 0
         self._seconds = 0.0  # of the last picture
+        self._has_pictures = False
         self._anchor: tuple[int, float] | None = None  # a pts and its stream seconds
         self._wall_offset = 0.0  # of the clock on the wall against stream time, as far as it is known
         self.begin(1.0, 0.04)
@@ -87,8 +88,7 @@ class LiveClock:
             arrived: When it arrived, on the monotonic clock.
         """
         if self.start_time is None:
-            self._zero = arrived
-            self.start_time = self._utc() - timedelta(seconds=self._monotonic() - arrived)
+            self.begin_at(arrived)
             seconds = 0.0
         elif self._is_first:
             seconds = max(self._arrival(arrived), self.end_seconds)
@@ -100,13 +100,20 @@ class LiveClock:
         if not self._is_first:
             self._learn_rate(seconds - self._seconds)
         self._is_first = False
+        self._has_pictures = True
         self._seconds = seconds
         return seconds
+
+    def begin_at(self, moment: float) -> None:
+        """Stream second 0 was then, on the monotonic clock, unless it is known already."""
+        if self.start_time is None:
+            self._zero = moment
+            self.start_time = self._utc() - timedelta(seconds=self._monotonic() - moment)
 
     @property
     def end_seconds(self) -> float:
         """When the last picture so far ends; 0 before the first."""
-        return self._seconds + self._frame_seconds if self.start_time is not None else 0.0
+        return self._seconds + self._frame_seconds if self._has_pictures else 0.0
 
     def due(self, seconds: float) -> float:
         """When a moment of the stream is reached, on the monotonic clock."""

@@ -54,6 +54,15 @@ def _home(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDAN_HOME", str(cache))
 
 
+def test_openvino_tells_nobody_that_it_is_used() -> None:
+    program = (
+        "import vidan.detector, openvino, sys\n"
+        "from openvino.tools.ovc import convert_model\n"
+        "assert not [name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"CI": ""})
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

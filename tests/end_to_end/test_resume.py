@@ -171,6 +171,8 @@ def test_a_recording_that_is_resumed_ends_with_the_same_log(config: Any, clip: A
     loaded = read_config(config(clip(60)))
     whole = run_job(loaded, overwrite=True).folder
     log = whole.events.read_bytes()
+    (name,) = (name for name in os.listdir(whole.path) if name.endswith(".mp4"))
+    video = (whole.path / name).read_bytes()
     record = json.loads(whole.manifest.read_text())
     whole.events.write_bytes(log[: len(log) // 2])
     whole.manifest.write_text(json.dumps(record | {"status": "running", "ended": None}))
@@ -178,3 +180,7 @@ def test_a_recording_that_is_resumed_ends_with_the_same_log(config: Any, clip: A
     assert outcome.folder.path == whole.path
     assert whole.events.read_bytes() == log
     assert outcome.manifest.run == record["run"]
+    again = name.replace(".mp4", "-2.mp4")
+    assert (whole.path / name).read_bytes() == video, "what is there is not written over"
+    assert (whole.path / again).stat().st_size == pytest.approx(len(video), rel=0.1)
+    assert {name, again} <= {*outcome.manifest.outputs}

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -21,9 +21,8 @@ from vidan.pipeline.errors import ConfigError
 PASSWORD, TOKEN = "s3cret-passw0rd", "correct-horse-battery"
 
 CONFIG = """
-detector: {{weights: {weights}, runtime: torch, device: cpu, max_detections: 20}}
 streams:
-  - {{name: north, source: {{type: video, path: {clip}, live: true, loop: true}}}}
+  - {{name: north, source: {{type: video, path: walker.mp4, live: true, loop: true}}}}
   - {{name: south, source: {{type: rtsp, url: "rtsp://vidan:${{CAMERA}}@127.0.0.1:9/stream"}}}}
 rules:
   gate: {{type: line, points: [[0.5, 0.0], [0.5, 1.0]]}}
@@ -68,7 +67,8 @@ def watched(folder: Path, config: str) -> Iterator[Watched]:
     """Runs a config as systemd would do it, which listens at the socket `notify`."""
     path, log = folder / "live.yaml", folder / "live.log"
     path.write_text(config)
-    command = [sys.executable, "-m", "vidan.pipeline.cli.main", "run", str(path), "--quiet", "--log-format", "json"]
+    program = str(Path(__file__).with_name("walker_run.py"))
+    command = [sys.executable, program, str(path), "--quiet", "--log-format", "json"]
     with log.open("w") as stderr, pytest.MonkeyPatch.context() as environment:
         environment.setenv("CAMERA", PASSWORD)
         environment.setenv("NOTIFY_SOCKET", str(folder / "notify"))
@@ -82,12 +82,10 @@ def watched(folder: Path, config: str) -> Iterator[Watched]:
         process.wait()
 
 
-def test_a_watched_run_tells_how_it_is_and_no_secret(
-    tmp_path: Path, weights: Path, clip: Callable[[int], Path]
-) -> None:
+def test_a_watched_run_tells_how_it_is_and_no_secret(tmp_path: Path) -> None:
     systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     systemd.bind(str(tmp_path / "notify"))
-    with closing(systemd), watched(tmp_path, CONFIG.format(weights=weights, clip=clip(50), token=TOKEN)) as run:
+    with closing(systemd), watched(tmp_path, CONFIG.format(token=TOKEN)) as run:
         deadline = time.monotonic() + 60
         while run.analysed() < 5:
             assert time.monotonic() < deadline, run.log.read_text()

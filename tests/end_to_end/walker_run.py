@@ -1,7 +1,7 @@
 """A run on a made-up camera, in a process of its own, that others may kill: `python walker_run.py CONFIG [--resume]`.
 
 The camera shows 50 pictures a second, by the clock on the wall, of a red box that walks across them again and again;
-the detector finds what is red. All the rest is as `vidan run` does it.
+the detector finds what is red. All the rest is as `vidan run` does it; streams that are no files are opened as it does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from unittest import mock
 import numpy as np
 
 from vidan.detector import Detections, ImageLike
+from vidan.pipeline.build_sources import build_source
 from vidan.pipeline.cli.main import main
+from vidan.pipeline.config.streams import StreamConfig
 from vidan.pipeline.frame import Frame, Stamp
-from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stages import Source, SourceHealth
 
 HEIGHT, WIDTH, SPEED = 48, 96, 120.0
 
@@ -71,10 +73,14 @@ class RedDetector:
         return Detections(box, np.array([0.9], np.float32), np.zeros(1, np.int64))
 
 
+def open_source(wanted: StreamConfig) -> Source:
+    return Camera(wanted.name) if wanted.source.type == "video" else build_source(wanted)
+
+
 if __name__ == "__main__":
     config, *options = sys.argv[1:]
     with (
-        mock.patch("vidan.pipeline.job.build_source", lambda wanted: Camera(wanted.name)),
+        mock.patch("vidan.pipeline.job.build_source", open_source),
         mock.patch("vidan.pipeline.job.build_detector", return_value=RedDetector()),
         mock.patch("vidan.pipeline.job.find_weights", return_value=(Path(), mock.Mock(classes=("thing",)))),
     ):

@@ -200,3 +200,14 @@ def test_a_queue_shows_how_many_wait() -> None:
     changed = Event("0" * 16, EventKind.QUEUE_CHANGED, "door", "till", None, None, 0.0, None, 0, details={"length": 3})
     painted(annotator, result_at(0.0, events=(changed,)))
     assert annotator._number_in("till") == 3
+
+
+def test_shapes_change_and_counts_stay(words: list[str]) -> None:
+    annotator = Annotator(150, 200, class_names=("person",), lines=[GATE])
+    painted(annotator, result_at(0.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="north"),)))
+    annotator.change(lines=[GATE], zones=[YARD], queues=[], speeds=[])
+    painted(annotator, result_at(1.0))
+    assert words[-6:-1] == ["gate", "north 1", "south 0", "yard", "0 inside"]
+    annotator.change(lines=[], zones=[YARD], queues=[], speeds=[])
+    painted(annotator, result_at(2.0))
+    assert "gate" not in words[-4:]

@@ -19,11 +19,13 @@ from vidan.pipeline.build import (
     rules_without_clock,
     warn_of_unseen_rules,
 )
+from vidan.pipeline.build_painters import Painters
 from vidan.pipeline.config.load import load_config
 from vidan.pipeline.config.schema import RunConfig
-from vidan.pipeline.events import Event
-from vidan.pipeline.frame import Frame, Stamp
+from vidan.pipeline.events import Event, EventKind
+from vidan.pipeline.frame import Frame, FrameResult, Stamp
 from vidan.pipeline.telemetry import StageTimes
+from vidan.trackers import Tracks
 
 CLASSES = ("person", "car", "truck", "bus")
 
@@ -239,3 +241,28 @@ def test_pictures_are_looked_at_only_where_the_camera_may_move(config_of, tracke
     rule = "rules: {gate: {type: line, points: [[50, 0], [50, 100]]}}\n"
     lane_maker(config_of(f"{rule}tracker: {tracker}"), CLASSES, StageTimes())(frame).step(frame, Detections.empty())
     assert bool(asked) == looks
+
+
+def test_painters_show_the_rules_of_the_newest_config(config_of: Callable[[str], RunConfig]) -> None:
+    def rules(x: float) -> RunConfig:
+        return config_of(f"rules: {{gate: {{type: line, points: [[{x}, 0.0], [{x}, 1.0]]}}}}")
+
+    painters = Painters(rules(0.25), CLASSES)
+    annotator, still = painters.annotator("a", 100, 200), painters.still_painter("a", 100, 200)
+    stamp = Stamp("a", 0, 0.0)
+    gone = Event("0" * 16, EventKind.LINE_CROSSED, "a", "gate", None, None, 0.0, None, 0)
+
+    def columns() -> tuple[bool, bool]:
+        """Whether there is paint at a quarter, and at the middle, of both pictures."""
+        pictures = np.full((2, 100, 200, 3), 90, np.uint8)
+        frame = Frame.from_array(stamp, pictures[0].copy())
+        annotator.paint(pictures[0], FrameResult(frame, Detections.empty(), Tracks.empty(), (), ()))
+        still.paint(pictures[1], gone, stamp, {}, [])
+        quarter, middle = ((pictures[:, 50, x] != 90).any(axis=1) for x in (50, 100))
+        assert quarter[0] == quarter[1]
+        assert middle[0] == middle[1]
+        return bool(quarter[0]), bool(middle[0])
+
+    assert columns() == (True, False)
+    painters.change(rules(0.5))
+    assert columns() == (False, True)

@@ -243,3 +243,16 @@ def test_the_scene_is_kept_again_whenever_the_stream_has_doubled(
     assert sorted(set(shown)) == [0, 10, 20, 40]
     with pytest.raises(SinkError, match="cannot write the picture of the scene"):
         SceneSink(lambda stream: tmp_path / "no" / "scene.jpg").write(results(picture, 1)[0])
+
+
+def test_the_limit_holds_over_sessions(tmp_path: Path, picture: Picture) -> None:
+    first = [an_event(number) for number in range(2, 8)]
+    write_all(a_sink(tmp_path, limit=4), results(picture, 20, {10: first}))
+    kept = [event for event in first if (tmp_path / "evidence" / f"{event.id}.jpg").exists()]
+    assert len(kept) == 4
+    later = [an_event(number, 2) for number in range(2, 8)]
+    write_all(a_sink(tmp_path, limit=4, kept=kept), results(picture, 20, {10: later}))
+    together = {path.stem for path in (tmp_path / "evidence").iterdir()}
+    assert together == set(sorted(event.id for event in (*kept, *later))[:4])
+    write_all(a_sink(tmp_path, limit=1, kept=[e for e in (*kept, *later) if e.id in together]), results(picture, 20))
+    assert len(list((tmp_path / "evidence").iterdir())) == 1

@@ -17,6 +17,7 @@ from vidan.detector import Detections
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
+from vidan.pipeline.sinks import heatmap
 from vidan.pipeline.sinks.heatmap import HeatmapSink, read_heatmap
 from vidan.trackers import Tracks
 
@@ -163,3 +164,24 @@ def test_a_folder_that_is_gone_is_a_sink_error(tmp_path: Path) -> None:
     sink.write(result(0, 0.0, [(1, 45.0, 77.0)]))
     with pytest.raises(SinkError, match="cannot write the heatmap"):
         sink.close()
+
+
+def test_a_session_goes_on_with_the_seconds_of_the_earlier_one(tmp_path: Path, caplog) -> None:
+    walk = walk_at([(0, 10, 10), (4, 150, 110)], [0.5 * i for i in range(9)])
+    once = heat_of(tmp_path, walk)
+    twice = heat_of(tmp_path, walk, goes_on=True)
+    assert twice.seconds == pytest.approx(2 * once.seconds)
+    assert twice.outside == pytest.approx(2 * once.outside)
+    assert heat_of(tmp_path, walk).seconds == pytest.approx(once.seconds), "without a word it begins anew"
+    other = heat_of(tmp_path, walk, columns=8, goes_on=True)
+    assert other.seconds.sum() == pytest.approx(once.seconds.sum())
+    assert "begins anew" in caplog.text
+
+
+def test_a_run_that_is_killed_has_left_the_seconds_of_all_but_the_last_minute(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(heatmap, "SAVE_SECONDS", 0.0)
+    path = tmp_path / "heatmap-door.npz"
+    sink = HeatmapSink(path, stream="door", rule="heat", columns=16)
+    for one in walk_at([(0, 10, 10), (4, 150, 110)], [0.0, 2.0, 4.0]):
+        sink.write(one)
+    assert read_heatmap(path).seconds.sum() == pytest.approx(4.0)

@@ -140,9 +140,17 @@ class Relay:
         self.damage = 0.0  # share of pieces of which a byte is changed
         self._target = port
         self._random = Random(1)
+        self._connections: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop(self) -> None:
+        """Ends all connections of this moment."""
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            with suppress(OSError):  # it has ended already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._server.shutdown(socket.SHUT_RDWR)
@@ -153,6 +161,7 @@ class Relay:
             while True:
                 near, _ = self._server.accept()
                 far = socket.create_connection(("127.0.0.1", self._target))
+                self._connections += [near, far]
                 threading.Thread(target=self._pass_on, args=(near, far, False), daemon=True).start()
                 threading.Thread(target=self._pass_on, args=(far, near, True), daemon=True).start()
 

@@ -27,8 +27,10 @@ ENCODERS = {
     "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
 PICTURES = "videotestsrc is-live=true pattern={pattern} ! videoconvert ! videoscale ! videorate "
-FILM = (
-    "multifilesrc location={film} loop=true ! decodebin ! videoconvert ! videoscale ! videorate ! identity sync=true "
+FILM = (  # a file per picture, for a demuxer would end the stream with the film
+    "multifilesrc location={film}/%05d.i420 loop=true "
+    "! rawvideoparse format=i420 width={width} height={height} framerate={film_fps}/1 "
+    "! videoscale ! videorate ! identity sync=true "
 )
 SIZED = (
     "! capsfilter name=size caps=video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,"
@@ -48,7 +50,8 @@ def main() -> None:
     parser.add_argument("--kbps", type=int, default=500)
     parser.add_argument("--pattern", default="ball")
     parser.add_argument("--codec", choices=ENCODERS, default="h264")
-    parser.add_argument("--film", help="a file to play again and again instead of a test picture")
+    parser.add_argument("--film", help="a folder of raw pictures, 00000.i420 and on, to play again and again")
+    parser.add_argument("--film-fps", type=int, default=10)
     parser.add_argument("--sound-alone", action="store_true")
     parser.add_argument("--certificate", help="a file with certificate and key (PEM): the camera speaks RTSPS alone")
     parser.add_argument("--user")

@@ -6,7 +6,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import numpy as np
 import pytest
@@ -260,3 +260,36 @@ def test_rules_forget_what_was_never_confirmed() -> None:
             sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert sizes[1] - sizes[0] < 50_000
+
+
+def test_a_clock_that_is_set_is_no_gap_and_an_absence_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wall(datetime):
+        """The clock on the wall, that somebody sets."""
+
+        ahead = timedelta()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return super().now(tz) + cls.ahead
+
+    monkeypatch.setattr(stream_module, "datetime", Wall)
+    monkeypatch.setitem(globals(), "datetime", Wall)  # the camera's
+    camera = Camera("a")
+    stream = Stream(camera, StreamRecord("a", "a", camera.health))
+    stream.attach(threading.Event())
+    stream.keep_accounts()
+    assert stream.record.gaps == (), "nobody knows yet whether it will come"
+    camera.health.start_utc = datetime.now(UTC) - timedelta(seconds=20)
+    stream.keep_accounts()
+    (gap,) = stream.record.gaps
+    assert (gap.start, gap.reason) == (0.0, GapReason.MISSING)
+    assert gap.end == pytest.approx(20.0, abs=5.0)
+    Wall.ahead = timedelta(hours=1)
+    stream.keep_accounts()
+    assert stream.record.gaps[0].end == pytest.approx(20.0, abs=5.0)
+    stream.follow_on(GapReason.MISSING)
+    frame = next(iter(stream.source))
+    assert frame.stamp.pts_seconds == pytest.approx(20.0, abs=5.0)
+    assert frame.stamp.utc is not None
+    assert frame.stamp.utc > datetime.now(UTC) - timedelta(minutes=1), "it has the new time"
+    camera.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -67,11 +69,12 @@ def test_a_camera_that_is_absent_at_the_start_is_waited_for(rtsp_camera, watch):
     watched = watch(camera(server.url))
     watched.wait_for(lambda: watched.source.health.state == "waiting")
     assert watched.source.width is None
-    assert watched.source.start_time is None
     server.start()
     watched.wait_for_frames(5)
     assert watched.source.width == 320
-    assert watched.source.health.gaps == []
+    assert watched.times[0] > 0.0
+    assert watched.source.health.gaps == [(0.0, watched.times[0])], "nobody looked since it was first asked"
+    assert watched.frames[0].stamp.utc.timestamp() == pytest.approx(time.time(), abs=3.0)
 
 
 def test_a_camera_that_goes_silent_is_connected_anew(rtsp_camera, watch):
@@ -86,6 +89,35 @@ def test_a_camera_that_goes_silent_is_connected_anew(rtsp_camera, watch):
     watched.wait_for_frames(5)
     assert watched.source.health.reconnects == 1
     assert len(watched.source.health.gaps) == 1
+
+
+def test_a_connection_that_broke_and_its_pictures_leave_nothing_in_memory(rtsp_camera, relay):
+    hand = relay(rtsp_camera())
+    source = camera(f"rtsp://127.0.0.1:{hand.port}/cam", backoff=Backoff(0.01, 0.02))
+
+    def kept() -> Counter[str]:
+        kinds = ("InputContainer", "VideoCodecContext", "Connection", "VideoFrame")
+        return Counter(kind for kind in (type(thing).__name__ for thing in gc.get_objects()) if kind in kinds)
+
+    gc.collect()
+    gc.disable()  # what is only garbage in a circle is told from what is free at once
+    try:
+        before = kept()
+        frames = iter(source)
+        while source.health.reconnects < 3:
+            assert next(frames).image.any()
+            hand.drop()
+        pictures = [next(frames) for _ in range(10)]
+        del pictures
+        deadline = time.monotonic() + 5
+        while (more := kept() - before)["Connection"] > 1:  # the thread of the last one is on its way out
+            assert time.monotonic() < deadline, more
+            time.sleep(0.05)
+        assert more["InputContainer"] == more["VideoCodecContext"] == 1
+        assert more["VideoFrame"] <= 3
+    finally:
+        gc.enable()
+        source.close()
 
 
 @pytest.mark.parametrize("moment", ["connecting", "playing", "silent", "waiting"])
@@ -118,6 +150,20 @@ def test_pictures_of_another_size_are_scaled_to_the_first(rtsp_camera, watch):
     assert watched.frames[-1].image.shape == (240, 320, 3)
     assert watched.source.health.reconnects == 0
     assert watched.source.health.gaps == []
+
+
+def test_without_a_gpu_pictures_are_decoded_on_the_cpu_and_that_is_told(rtsp_camera, relay, watch, monkeypatch, caplog):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    hand = relay(rtsp_camera())
+    url = f"rtsp://127.0.0.1:{hand.port}/cam"
+    watched = watch(camera(url, accelerate=True, backoff=Backoff(0.01, 0.02)))
+    watched.wait_for_frames(5)
+    hand.drop()
+    watched.wait_for(lambda: watched.source.health.reconnects == 1)
+    watched.wait_for_frames(5)
+    told = [problem for problem in watched.source.health.problems if "decoded on the CPU" in problem]
+    assert len(told) == 1
+    assert sum("decoded on the CPU" in message for message in caplog.messages) == 1, "not with every connection"
 
 
 def test_stride_and_max_fps_hand_out_fewer_pictures(rtsp_camera, watch):

@@ -162,3 +162,17 @@ def test_time_only_grows_and_gaps_lie_in_order_whatever_a_camera_says(pictures: 
     edges = [edge for gap in clock.gaps for edge in gap]
     assert edges == sorted(edges)
     assert times[-1] <= wall.monotonic - 1000.0 + 60.0
+
+
+def test_time_begins_before_the_first_picture_where_that_is_said(clock: LiveClock, wall: Wall) -> None:
+    clock.begin_at(wall.monotonic)
+    wall.pass_by(12.0)
+    clock.begin(1 / TICKS, 0.04)
+    assert clock.end_seconds == 0.0
+    assert clock.advance(77, wall.monotonic) == 12.0
+    clock.begin_at(wall.monotonic)
+    wall.pass_by(0.04)
+    assert clock.advance(77 + STEP, wall.monotonic) == pytest.approx(12.04), "later words change nothing"
+    assert clock.start_time == START
+    assert clock.utc(12.0) == START + timedelta(seconds=12)
+    assert clock.gaps == [(0.0, 12.0)]

@@ -83,7 +83,9 @@ def test_an_absent_camera_stops_no_run_and_the_others_do_not_notice(rtsp_camera,
     first, second = json.loads(text)["streams"]
     assert first["gaps"] == []
     assert (second["width"], second["height"]) == (320, 240)
-    assert first["start_utc"] < second["start_utc"]
+    missing = second["gaps"][0]
+    assert (missing["start"], missing["reason"]) == (0.0, "missing"), "it was absent from the beginning"
+    assert 0.0 < missing["end"] < second["seconds"]
     assert any("refuses connections" in problem for problem in second["problems"])
 
 

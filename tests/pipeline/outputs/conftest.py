@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from broker_process import Server, Subscriber, free_port, mqtt_broker
 
 from vidan.pipeline.config.outputs import OutputConfig
 from vidan.pipeline.delivered import delivering
@@ -117,47 +115,6 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.3)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """A program that listens on a port."""
-
-    def __init__(self, command: Sequence[str], port: int) -> None:
-        self._command = command
-        self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, f"{self._command} does not start"
-                assert self._process.poll() is None, f"{self._command} has ended"
-                time.sleep(0.02)
-
-    def stop(self) -> None:
-        """As an administrator does: it may write down what it has."""
-        self._end(subprocess.Popen.terminate)
-
-    def kill(self) -> None:
-        """As kill -9 does it."""
-        self._end(subprocess.Popen.kill)
-
-    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
-        if self._process is not None:
-            how(self._process)
-            self._process.wait(20)
-            self._process = None
-
-
 def _program(name: str, package: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
@@ -172,19 +129,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers = []
 
     def make(*lines: str) -> Server:
-        folder = tmp_path / "mosquitto"
-        folder.mkdir()
-        port = _free_port()
-        settings = [
-            f"listener {port} 127.0.0.1",
-            *(lines or ("allow_anonymous true",)),
-            "persistence true",
-            f"persistence_location {folder}/",
-            "max_queued_messages 0",
-            "user root",
-        ]
-        (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n")
-        servers.append(Server([program, "-c", str(folder / "mosquitto.conf")], port))
+        servers.append(mqtt_broker(program, tmp_path / "mosquitto", *lines))
         return servers[-1]
 
     yield make
@@ -197,40 +142,11 @@ def redis_server(tmp_path: Path) -> Iterator[Server]:
     """A Redis server, not started yet, that has on its disk what it has acknowledged."""
     folder = tmp_path / "redis"
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     settings = f"--port {port} --bind 127.0.0.1 --dir {folder} --appendonly yes --appendfsync always --save"
     server = Server([_program("redis-server", "redis-server"), *settings.split(), ""], port)
     yield server
     server.kill()
-
-
-class Subscriber:
-    """Whoever listens: a session that the broker keeps, so that nothing is missed while it is away."""
-
-    def __init__(self, port: int, topics: str = "#") -> None:
-        self.messages: list[tuple[str, str, bool]] = []
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, f"listener-{topics}", clean_session=False)
-        self.client.on_message = self._note
-        self.client.on_connect = self._subscribe
-        self._topics = topics
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _subscribe(self, client: paho.Client, *_: Any) -> None:
-        client.subscribe(self._topics, qos=1)
-
-    def _note(self, client: object, userdata: object, message: paho.MQTTMessage) -> None:
-        self.messages.append((message.topic, message.payload.decode(), message.retain))
-
-    def on(self, topic: str) -> list[str]:
-        return [payload for name, payload, _ in tuple(self.messages) if name == topic]
-
-    def tracks(self) -> list[int]:
-        return [json.loads(payload)["track"] for topic, payload, _ in tuple(self.messages) if "/events/" in topic]
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture
@@ -309,7 +225,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     """An HTTP endpoint, not started yet."""
-    made = Endpoint(_free_port())
+    made = Endpoint(free_port())
     yield made
     made.stop()
 
