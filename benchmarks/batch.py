@@ -1,7 +1,7 @@
 """Shows what `vidan batch` promises, on the sample clip: many clips of all kinds, kills at random moments, scaling.
 
     python benchmarks/batch.py clips --output DIR [--clips 40]
-    python benchmarks/batch.py kills --output DIR [--times 20]
+    python benchmarks/batch.py kills --output DIR [--times 20] [--pictures 105]
     python benchmarks/batch.py scaling --output DIR [--repeat 4]
 
 Each prints what it found as JSON and ends with 1 where a promise does not hold.
@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--pictures", type=int, default=105)
     parser.add_argument("--repeat", type=int, default=4)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
@@ -58,15 +59,7 @@ def main() -> int:
 
 def _clips(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     """The sample in many contiguous clips of all kinds, and three damaged ones behind them."""
-    frames = _decode(SAMPLE)
-    folder = options.output / "footage"
-    folder.mkdir()
-    bounds = [round(i * len(frames) / options.clips) for i in range(options.clips + 1)]
-    for number, (start, stop) in enumerate(pairwise(bounds)):
-        codec, ending, settings = KINDS[number % len(KINDS)]
-        _encode(
-            folder / f"{number:02d}-{codec}.{ending}", frames[start:stop], codec, settings, is_variable=number % 3 == 1
-        )
+    folder = _clips_of_all_kinds(options.output / "footage", _decode(SAMPLE), options.clips)
     whole = (folder / "00-libx264.mp4").read_bytes()
     (folder / "97-cut-off.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "98-empty.mkv").write_bytes(b"")
@@ -90,31 +83,58 @@ def _clips(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
 
 
 def _kills(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
-    """A batch, all of whose processes' parent is killed again and again at random moments; then it is let finish."""
+    """A batch of short clips of all kinds that is killed at a random moment, and then let finish; again and again.
+
+    Every other time only the first process is killed, and its workers have to notice; else all of them at once.
+    """
+    folder = _clips_of_all_kinds(options.output / "footage", _decode(SAMPLE)[: options.pictures], len(KINDS))
+
+    def command(target: Path) -> list[str]:
+        return _batch(target, "--part", "1", footage=folder)
+
     began = time.monotonic()
-    subprocess.run([*_batch(options.output / "whole", "--part", "2")], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(options.output / "whole"), check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - began
-    logs = {
-        name: _bytes(options.output / "whole", name) for name in ("events.jsonl", "near_misses.jsonl", "counts.csv")
-    }
+    names = ("events.jsonl", "near_misses.jsonl", "counts.csv")
+    logs = {name: _bytes(options.output / "whole", name) for name in names}
     chance = random.Random(options.seed)
     kills: list[dict[str, Any]] = []
     for number in range(options.times):
         target = options.output / f"killed-{number}"
-        process = subprocess.Popen(_batch(target, "--part", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         moment = chance.uniform(0.1, 1.0) * seconds
+        was_running = False
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
+            was_running = True
+            if number % 2:
+                os.kill(process.pid, signal.SIGKILL)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        parts = len(list(target.rglob("*.parquet"))) if target.exists() else 0
-        subprocess.run(_batch(target, "--part", "2"), check=True, stdout=subprocess.DEVNULL)
-        same = all(_bytes(target, name) == data for name, data in logs.items())
-        kills.append({"after seconds": round(moment, 1), "parts there": parts, "same bytes": same})
-        print(json.dumps(kills[-1]), file=sys.stderr, flush=True)
+        parts = len(list(target.glob("detections/*/*.parquet")))
+        done = subprocess.run(command(target), capture_output=True, text=True, check=False)
+        same = done.returncode == 0 and all(_bytes(target, name) == data for name, data in logs.items())
+        kills.append(
+            {
+                "after seconds": round(moment, 1),
+                "killed": ("first process" if number % 2 else "all") if was_running else "had ended",
+                "parts there": parts,
+                "same bytes": same,
+            }
+        )
+        print(json.dumps(kills[-1]), done.stderr, file=sys.stderr, flush=True)
         shutil.rmtree(target)
-    return all(kill["same bytes"] for kill in kills), {"uninterrupted seconds": round(seconds, 1), "kills": kills}
+    found = {
+        "events": len(logs["events.jsonl"].splitlines()),
+        "parts": len(list((options.output / "whole").glob("detections/*/*.parquet"))),
+        "uninterrupted seconds": round(seconds, 1),
+        "kills": kills,
+    }
+    return all(kill["same bytes"] for kill in kills), found
 
 
 def _scaling(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
@@ -155,6 +175,18 @@ def _batch(output: Path, *options: str, config: Path = CONFIG, footage: Path | N
 def _decode(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+def _clips_of_all_kinds(folder: Path, frames: list[av.VideoFrame], clips: int) -> Path:
+    """The pictures in so many files one behind the other, of one kind after another; the folder."""
+    folder.mkdir()
+    bounds = [round(i * len(frames) / clips) for i in range(clips + 1)]
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        codec, ending, settings = KINDS[number % len(KINDS)]
+        _encode(
+            folder / f"{number:02d}-{codec}.{ending}", frames[start:stop], codec, settings, is_variable=number % 3 == 1
+        )
+    return folder
 
 
 def _encode(

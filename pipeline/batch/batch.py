@@ -15,7 +15,8 @@ from typing import Any
 from vidan.detector import DeviceError, WeightsError
 from vidan.pipeline.batch.counting import Counting, Footage, counted_key
 from vidan.pipeline.batch.cutting import Cut, decide_cut, seal_cut, uncut
-from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera, PlannedFile, mark_duplicates
+from vidan.pipeline.batch.downloads import Downloads
+from vidan.pipeline.batch.plan import DOWNLOADS, FileStatus, Plan, PlannedCamera, PlannedFile, mark_duplicates
 from vidan.pipeline.batch.progress import Pace, Progress
 from vidan.pipeline.batch.workers import Job, Workers
 from vidan.pipeline.errors import ConfigError, PipelineError, SinkError
@@ -114,11 +115,14 @@ class _Batch:
         self._followers: dict[Path, list[tuple[PlannedFile, PlannedCamera]]] = {}  # others with the same content
         self._counted: set[str] = set()
         self._pace = Pace()
+        self._downloads = Downloads(plan.settings.output / DOWNLOADS, plan.settings.cache_bytes)
 
     def run(self) -> bool:
         with ExitStack() as closing:
             surveying = closing.enter_context(ThreadPoolExecutor(2, thread_name_prefix="survey"))
             closing.callback(self._workers.stop)  # after an error, too
+            waiting = {FileStatus.NEW, FileStatus.PARTLY}
+            self._downloads.sweep([file.path for file in self._plan.files if file.status in waiting])
             for camera in self._plan.cameras:
                 for file in camera.files:
                     if file.status in (FileStatus.NEW, FileStatus.PARTLY):
@@ -139,14 +143,20 @@ class _Batch:
                     survey.cancel()
                 wait(self._running)
         self._plan.hashes.save()
+        self._downloads.close()
         return not self._stopped()
 
     def _survey(self, file: PlannedFile, camera: PlannedCamera) -> Cut | None:
         """Reads the content of a file, and decides how to cut it; None if all that it holds was detected before."""
         if self._stopped():
             return None
+        remote, hashes = file.clip.remote, self._plan.hashes
+        if remote is not None and not self._downloads.fetch(remote, file.path, self._stopped):
+            return None
         if file.sha256 is None:
-            file.sha256 = self._plan.hashes.of(file.path)
+            file.sha256 = hashes.of(file.clip)
+            if remote is not None:
+                hashes.save()  # after a kill nothing is copied again to know it
             self._plan.locate(file, camera)
         return None if file.status is FileStatus.DETECTED else self._cut(file, camera)
 
@@ -169,18 +179,22 @@ class _Batch:
             raise
         except PipelineError as error:
             file.status, file.reason = FileStatus.FAILED, str(error)
+            self._downloads.release(file.path)
             self._count_if_complete(camera)
             return
         if cut is None:
+            self._downloads.release(file.path)
             self._count_if_complete(camera)
             return
         mark_duplicates(camera)
         if file.status is FileStatus.DUPLICATE:
+            self._downloads.release(file.path)
             self._count_if_complete(camera)
             return
         assert file.folder is not None
         if file.folder in self._followers:
             self._followers[file.folder].append((file, camera))
+            self._downloads.release(file.path)
         else:
             self._followers[file.folder] = []
             self._schedule(file, camera, cut)
@@ -249,6 +263,7 @@ class _Batch:
                 self._schedule(file, camera, uncut(file.folder, cut, reason))
                 return
         assert file.folder is not None
+        self._downloads.release(file.path)
         status = FileStatus.DETECTED if trouble is None else FileStatus.FAILED
         for other, its_camera in [(file, camera), *self._followers.pop(file.folder)]:
             other.status, other.reason = status, trouble or cut.note
@@ -271,10 +286,12 @@ class _Batch:
             self._counted.add(camera.name)
             return
         footage = tuple(
-            Footage(file.path, file.sha256 or "", file.folder or Path(), file.placed.start) for file in detected
+            Footage(file.clip, file.sha256 or "", file.folder or Path(), file.placed.start) for file in detected
         )
         others = [file for file in camera.files if file.status is not FileStatus.DETECTED]
-        problems = [f"{file.path.name} is left out: {file.reason}".replace(f"{file.path} ", "it ") for file in others]
+        problems = [
+            f"{file.path.name} is left out: {file.reason}".replace(f"{file.clip.shown} ", "it ") for file in others
+        ]
         job = Counting(
             self._plan.config_of(camera),
             footage,
@@ -293,4 +310,4 @@ class _Batch:
 
 
 def _what(task: _Task) -> str:
-    return f"camera {task.camera.name}" if task.file is None else str(task.file.path)
+    return f"camera {task.camera.name}" if task.file is None else task.file.clip.shown

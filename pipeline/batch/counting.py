@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vidan.pipeline.batch.files import read_file_facts, write_json
+from vidan.pipeline.batch.footage import Clip
 from vidan.pipeline.batch.footage_source import AnalysedFile, FootageSource, FoundDetector
 from vidan.pipeline.build import rules_without_clock, warn_of_unseen_rules
 from vidan.pipeline.build_sources import build_watch
@@ -35,13 +36,13 @@ class Footage:
     """One recording of a camera, in which everything has been detected.
 
     Attributes:
-        path: Of the file.
+        clip: Where it lies.
         sha256: Of its content.
         parts: Folder of what was detected.
         start: When it began; None: as its container says.
     """
 
-    path: Path
+    clip: Clip
     sha256: str
     parts: Path
     start: Any = None
@@ -90,7 +91,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
     if source.start_time is None and (problems := rules_without_clock(config, stream.name)):
         raise SourceError("; ".join(problems))
     source.health.problems += [*job.problems, *warn_of_unseen_rules(config, stream.name, source.width, source.height)]
-    record = StreamRecord(stream.name, ", ".join(str(footage.path) for footage in job.footage), source.health)
+    record = StreamRecord(stream.name, ", ".join(str(footage.clip.path) for footage in job.footage), source.health)
     draft = final.with_name(f"{final.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     output = config.output.model_copy(update={"folder": str(draft)})
@@ -101,7 +102,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
         prepared=Prepared(
             [Stream(source, record)],
             FoundDetector(source, job.class_names, files[0].facts.detector),
-            {str(footage.path): footage.sha256 for footage in job.footage},
+            {str(footage.clip.path): footage.sha256 for footage in job.footage},
         ),
     )
     if stopped():
@@ -145,7 +146,7 @@ class _NoteIdle:
 
 
 def open_footage(footage: Footage) -> AnalysedFile:
-    facts = read_file_facts(footage.parts, footage.path)
+    facts = read_file_facts(footage.parts, footage.clip.path)
     if facts is None:
-        raise SourceError(f"{footage.path}: what was detected in it is no longer in {footage.parts}")
-    return AnalysedFile(facts, footage.parts, footage.start or facts.created)
+        raise SourceError(f"{footage.clip.shown}: what was detected in it is no longer in {footage.parts}")
+    return AnalysedFile(footage.clip, facts, footage.parts, footage.start or facts.created)

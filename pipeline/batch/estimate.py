@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from vidan.pipeline.batch.plan import FileStatus, Plan
 from vidan.pipeline.batch.workers import Share
 from vidan.pipeline.build import build_detector
-from vidan.pipeline.sources.video import VideoSource
+from vidan.pipeline.frame import Frame, Stamp
+from vidan.pipeline.sources.conversion import Orientation, RgbConverter
+from vidan.pipeline.sources.recording import Recording
 
 TRIED = 24
 
@@ -46,7 +50,8 @@ def estimate(plan: Plan, share: Share) -> Estimate:
     if not new:
         return Estimate(0, share.workers, None, 0, 0.0)
     detector = build_detector(plan.loaded.config.detector, threads=share.threads)
-    source = VideoSource("estimate", new[0][0].path)
+    recording = new[0][0].clip.open()
+    source = _frames(recording)
     try:
         warm = list(islice(source, 2))
         detector.detect(warm)
@@ -55,11 +60,20 @@ def estimate(plan: Plan, share: Share) -> Estimate:
         detector.detect(frames)
         seconds = time.perf_counter() - began
     finally:
-        source.close()
+        recording.close()
     if not frames:
         return Estimate(round(pictures), share.workers, None, 0, None)
     speed = len(frames) / seconds
     return Estimate(round(pictures), share.workers, round(speed, 2), len(frames), pictures / speed / share.workers)
+
+
+def _frames(recording: Recording) -> Iterator[Frame]:
+    """The pictures of a recording, which is not closed."""
+    for number, picture in enumerate(recording.pictures()):
+        orientation = Orientation.of(picture.frame)
+        converter = RgbConverter(*orientation.upright_size(picture.frame.height, picture.frame.width))
+        painter = partial(converter.to_rgb, picture.frame, orientation)
+        yield Frame(Stamp("estimate", number, 0.0), converter.height, converter.width, painter)
 
 
 _NEW = (FileStatus.NEW, FileStatus.PARTLY)

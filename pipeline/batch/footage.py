@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vidan.pipeline.batch.names import NamePattern
+from vidan.pipeline.batch.remote import Remote, find_remote, is_url
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.sources.paths import expand, natural_key
+from vidan.pipeline.sources.recording import Recording
 
 VIDEO_ENDINGS = frozenset(
     [
@@ -28,30 +30,55 @@ class Clip:
     """One recording.
 
     Attributes:
-        path: Of the file.
+        path: Of the file, or of its copy.
         camera: Whose it is; None: nobody says.
         start: When it began (UTC) by its name or by a table; None: they do not say.
+        remote: Where it lies, if not here.
     """
 
     path: Path
     camera: str | None = None
     start: datetime | None = None
+    remote: Remote | None = None
+
+    @property
+    def place(self) -> PurePath:
+        """The path that tells of it, here or there."""
+        return self.path if self.remote is None else self.remote.place
+
+    @property
+    def shown(self) -> str:
+        """Its path or URL for people."""
+        return str(self.path) if self.remote is None else self.remote.shown
+
+    def open(self) -> Recording:
+        """The recording, from its copy, or from where it lies.
+
+        Raises:
+            SourceError: If it cannot be opened as a video.
+        """
+        if self.remote is None or self.path.exists():
+            return Recording(self.path)
+        return Recording(self.path, self.remote.open())
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A recording that nothing is done with, and why."""
 
-    path: Path
+    shown: str
     reason: str
 
 
-def find_clips(named: Sequence[str], *, pattern: NamePattern | None = None, zone: tzinfo | None = None) -> list[Clip]:
+def find_clips(
+    named: Sequence[str], *, downloads: Path, pattern: NamePattern | None = None, zone: tzinfo | None = None
+) -> list[Clip]:
     """The recordings under these names, each once: in the order in which they are named, in folders by their names.
 
     Args:
         named: Files, folders (searched in depth for files with the ending of a video), patterns such as ``*.mp4``,
-            lists (.txt: a name per line) and tables (.csv: path, camera, start).
+            lists (.txt: a name per line), tables (.csv: path, camera, start), and URLs of files, folders and patterns.
+        downloads: Where copies of remote recordings will lie.
         pattern: Reads camera and start from names; what a table says goes before.
         zone: Of times in tables that tell none.
 
@@ -60,12 +87,12 @@ def find_clips(named: Sequence[str], *, pattern: NamePattern | None = None, zone
     """
     found: dict[Path, Clip] = {}
     for name in named:
-        for clip in _clips_of(name, zone):
-            path = Path(os.path.abspath(clip.path))
-            told = pattern and pattern.read(path.as_posix())
+        for clip in _clips_of(name, zone, downloads):
+            clip = replace(clip, path=Path(os.path.abspath(clip.path)))
+            told = pattern and pattern.read(clip.place.as_posix())
             if told is not None:
-                clip = Clip(path, clip.camera or told.camera, clip.start or told.start)
-            found.setdefault(path, Clip(path, clip.camera, clip.start))
+                clip = replace(clip, camera=clip.camera or told.camera, start=clip.start or told.start)
+            found.setdefault(clip.path, clip)
     return list(found.values())
 
 
@@ -86,24 +113,27 @@ def assign(clips: Iterable[Clip], cameras: Collection[str]) -> tuple[dict[str, l
             name = known.get(clip.camera.casefold()) or (clip.camera if len(cameras) == 1 else None)
             reason = f"the config has no stream of the camera {clip.camera}; it has {', '.join(cameras)}"
         else:
-            above = [known[part.casefold()] for part in clip.path.parts[:-1] if part.casefold() in known]
+            above = [known[part.casefold()] for part in clip.place.parts[:-1] if part.casefold() in known]
             name = above[-1] if above else next(iter(cameras)) if len(cameras) == 1 else None
             reason = "neither its name nor a folder tells its camera: use --names, or a table"
         if name is None:
-            left_out.append(LeftOut(clip.path, reason))
+            left_out.append(LeftOut(clip.shown, reason))
         else:
             of_camera.setdefault(name, []).append(clip)
     return of_camera, left_out
 
 
-def _clips_of(name: str, zone: tzinfo | None) -> Iterable[Clip]:
+def _clips_of(name: str, zone: tzinfo | None, downloads: Path) -> Iterable[Clip]:
+    if is_url(name):
+        found = sorted(find_remote(name, VIDEO_ENDINGS), key=lambda remote: natural_key(Path(remote.place)))
+        return [Clip(downloads / remote.key / remote.place.name, remote=remote) for remote in found]
     path = Path(name)
     if path.suffix.lower() == ".csv" and path.is_file():
-        return _read_table(path, zone)
+        return _read_table(path, zone, downloads)
     if path.suffix.lower() in _LIST_ENDINGS and path.is_file():
         lines = [line.strip() for line in _text_of(path).splitlines()]
         names = [line for line in lines if line and not line.startswith("#")]
-        return [clip for line in names for clip in _clips_of(os.path.join(path.parent, line), zone)]
+        return [clip for line in names for clip in _clips_of(_seen_from(path, line), zone, downloads)]
     clips: list[Clip] = []
     for match in expand(name):
         if match.is_dir():
@@ -116,7 +146,12 @@ def _clips_of(name: str, zone: tzinfo | None) -> Iterable[Clip]:
     return clips
 
 
-def _read_table(path: Path, zone: tzinfo | None) -> list[Clip]:
+def _seen_from(path: Path, name: str) -> str:
+    """A name in a list or table, as seen from its folder."""
+    return name if is_url(name) else os.path.join(path.parent, name)
+
+
+def _read_table(path: Path, zone: tzinfo | None, downloads: Path) -> list[Clip]:
     """The clips of a CSV; paths are as seen from its folder.
 
     Raises:
@@ -131,10 +166,14 @@ def _read_table(path: Path, zone: tzinfo | None) -> list[Clip]:
     clips: list[Clip] = []
     for row in rows:
         place = f"{path}:{rows.line_num}"
-        file = Path(os.path.join(path.parent, (row["path"] or "").strip()))
-        if not file.is_file():
-            raise SourceError(f"{place}: there is no file {file}")
-        clips.append(Clip(file, (row.get("camera") or "").strip() or None, _start(row.get("start"), zone, place)))
+        name = _seen_from(path, (row["path"] or "").strip())
+        camera, start = (row.get("camera") or "").strip() or None, _start(row.get("start"), zone, place)
+        if is_url(name):
+            clips += [replace(clip, camera=camera, start=start) for clip in _clips_of(name, zone, downloads)]
+            continue
+        if not Path(name).is_file():
+            raise SourceError(f"{place}: there is no file {name}")
+        clips.append(Clip(Path(name), camera, start))
     return clips
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vidan.detector import Detections, ImageLike
 from vidan.pipeline.batch.files import FileFacts
+from vidan.pipeline.batch.footage import Clip
 from vidan.pipeline.batch.parts import Row, part_path, read_rows
 from vidan.pipeline.coverage import Gap
 from vidan.pipeline.errors import SourceError
@@ -27,7 +28,7 @@ from vidan.pipeline.picture_watch import PictureWatch
 from vidan.pipeline.sources.clock import StreamClock
 from vidan.pipeline.sources.conversion import Orientation, RgbConverter, fit
 from vidan.pipeline.sources.damage import note_damage
-from vidan.pipeline.sources.recording import Picture, Recording
+from vidan.pipeline.sources.recording import Picture
 from vidan.pipeline.stages import SourceHealth
 
 
@@ -36,11 +37,13 @@ class AnalysedFile:
     """A recording, and where what was detected in it lies.
 
     Attributes:
+        clip: Where it lies.
         facts: Of the file.
         parts: Folder of its parts.
         start: When it began, as its name, a table or its container tells it; None: right behind the one before.
     """
 
+    clip: Clip
     facts: FileFacts
     parts: Path
     start: datetime | None
@@ -160,7 +163,7 @@ class FootageSource:
                     self._watch.note(seconds, row.look)
                 self.found[stamp.index] = row.found if scale is None else _scaled(row.found, scale)
                 health.delivered += 1
-                yield Frame(stamp, self.height, self.width, self._painter(facts.path, row, picture))
+                yield Frame(stamp, self.height, self.width, self._painter(file.clip, row, picture))
         health.corrupt += facts.corrupt
         if health.expected is not None:
             health.expected -= facts.discarded
@@ -188,11 +191,11 @@ class FootageSource:
             for row in self._rows_of(file):
                 yield row, None
             return
-        recording = Recording(file.facts.path)
+        recording = file.clip.open()
         try:
             for row, picture in zip(self._rows_of(file), recording.pictures(), strict=False):
                 if picture.frame.pts != row.pts:
-                    raise SourceError(f"{file.facts.path} gives other pictures than when they were analysed")
+                    raise SourceError(f"{file.clip.shown} gives other pictures than when they were analysed")
                 yield row, picture
         finally:
             recording.close()
@@ -208,11 +211,11 @@ class FootageSource:
         x, y = self.width / size[1], self.height / size[0]
         return np.array([x, y, x, y], np.float32)
 
-    def _painter(self, path: Path, row: Row, picture: Picture | None) -> Any:
+    def _painter(self, clip: Clip, row: Row, picture: Picture | None) -> Any:
         if picture is not None:
             converter = RgbConverter(self.height, self.width)
             return partial(converter.to_rgb, picture.frame, Orientation.of(picture.frame))
-        return lambda: _decode_one(path, row.pts, self.height, self.width)
+        return lambda: _decode_one(clip, row.pts, self.height, self.width)
 
 
 class FoundDetector:
@@ -258,14 +261,14 @@ def _scaled(found: Detections, scale: NDArray[np.float32]) -> Detections:
     return replace(found, xyxy=found.xyxy * scale)
 
 
-def _decode_one(path: Path, pts: int | None, height: int, width: int) -> NDArray[np.uint8]:
+def _decode_one(clip: Clip, pts: int | None, height: int, width: int) -> NDArray[np.uint8]:
     """One picture of a file, (height, width, 3) uint8 RGB; the first of the file where its time is unknown.
 
     Raises:
         SourceError: If it cannot be decoded any more.
     """
     for is_sought in (True, False):  # in some containers a search ends behind the picture: then from the beginning
-        recording = Recording(path)
+        recording = clip.open()
         try:
             if is_sought and pts is not None:
                 recording.seek(pts)
@@ -279,4 +282,4 @@ def _decode_one(path: Path, pts: int | None, height: int, width: int) -> NDArray
                     break
         finally:
             recording.close()
-    raise SourceError(f"{path}: the picture at {pts} cannot be decoded any more")
+    raise SourceError(f"{clip.shown}: the picture at {pts} cannot be decoded any more")

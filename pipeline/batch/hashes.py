@@ -9,6 +9,7 @@ from typing import Any
 
 from vidan.detector import file_sha256
 from vidan.pipeline.batch.files import write_json
+from vidan.pipeline.batch.footage import Clip
 from vidan.pipeline.errors import SourceError
 
 
@@ -24,35 +25,38 @@ class Hashes:
             except (OSError, ValueError, TypeError):
                 self._known = {}  # they are read again
 
-    def known(self, path: Path) -> str | None:
-        """The hash of a file that has not changed since; None where it is not known."""
-        found = self._known.get(str(path))
+    def known(self, clip: Clip) -> str | None:
+        """The hash of a recording that has not changed since; None where it is not known."""
+        found = self._known.get(str(clip.path))
         try:
-            return found[2] if found is not None and found[:2] == _stat(path) else None
+            return found[2] if found is not None and found[:2] == _state(clip) else None
         except OSError:
             return None
 
-    def of(self, path: Path) -> str:
-        """The hash of a file, read if need be.
+    def of(self, clip: Clip) -> str:
+        """The hash of a recording, read if need be; a remote one must have been copied.
 
         Raises:
             SourceError: If it cannot be read.
         """
-        known = self.known(path)
+        known = self.known(clip)
         if known is not None:
             return known
         try:
-            before = _stat(path)
-            sha256 = file_sha256(path)
+            before = _state(clip)
+            sha256 = file_sha256(clip.path)
         except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-        self._known[str(path)] = [*before, sha256]
+            raise SourceError(f"{clip.path} cannot be read: {error.strerror}") from error
+        self._known[str(clip.path)] = [*before, sha256]
         return sha256
 
     def save(self) -> None:
         write_json(self._path, dict(self._known))
 
 
-def _stat(path: Path) -> list[int]:
-    facts = os.stat(path)
+def _state(clip: Clip) -> list[Any]:
+    """What differs when the content does."""
+    if clip.remote is not None:
+        return [clip.remote.size, clip.remote.version]
+    facts = os.stat(clip.path)
     return [facts.st_size, facts.st_mtime_ns]

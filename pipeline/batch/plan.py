@@ -30,6 +30,7 @@ from vidan.pipeline.errors import ConfigError, SourceError
 from vidan.pipeline.provenance import SEMANTICS_VERSION, hash_text, vidan_version
 
 HASHES = "hashes.json"
+DOWNLOADS = "downloads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Settings:
         zone: Of times that tell none.
         part_seconds: Length of the parts that are detected, and lost by a kill, at most.
         join_seconds: See `FootageSource`.
+        cache_bytes: See `Downloads`.
         video: Whether annotated videos are written.
         evidence: Whether pictures of events are.
     """
@@ -53,6 +55,7 @@ class Settings:
     zone: tzinfo | None = None
     part_seconds: float = 300.0
     join_seconds: float = 2.0
+    cache_bytes: int = 20_000_000_000
     video: bool = False
     evidence: bool = False
 
@@ -92,6 +95,10 @@ class PlannedFile:
     @property
     def path(self) -> Path:
         return self.placed.path
+
+    @property
+    def clip(self) -> Clip:
+        return self.placed.probed.clip
 
 
 @dataclass(slots=True)
@@ -250,7 +257,7 @@ def make_plan(loaded: Loaded[RunConfig], settings: Settings) -> Plan:
     clips = _clips(config, settings, pattern)
     of_camera, left_out = assign(clips, [stream.name for stream in config.streams])
     if not of_camera:
-        first = f"{left_out[0].path}: {left_out[0].reason}" if left_out else "none was named"
+        first = f"{left_out[0].shown}: {left_out[0].reason}" if left_out else "none was named"
         raise SourceError(f"no recording belongs to a camera of the config: {first}")
     weights, card = find_weights(config.detector)
     streams = {stream.name: stream for stream in config.streams}
@@ -264,7 +271,7 @@ def make_plan(loaded: Loaded[RunConfig], settings: Settings) -> Plan:
             for file in files:
                 if file.placed.probed.problem is not None:
                     file.status, file.reason = FileStatus.FAILED, file.placed.probed.problem
-                elif (known := plan.hashes.known(file.path)) is not None:
+                elif (known := plan.hashes.known(file.clip)) is not None:
                     file.sha256 = known
                     plan.locate(file, camera)
             counted = counted_key(plan.folder_of(camera))
@@ -281,17 +288,18 @@ def mark_duplicates(camera: PlannedCamera) -> None:
             continue
         other = first.setdefault(file.sha256, file)
         if other is not file:
-            file.status, file.reason = FileStatus.DUPLICATE, f"is the same recording as {other.path.name}"
+            file.status, file.reason = FileStatus.DUPLICATE, f"is the same recording as {other.clip.place.name}"
 
 
 def _clips(config: RunConfig, settings: Settings, pattern: NamePattern | None) -> list[Clip]:
+    downloads = settings.output / DOWNLOADS
     if settings.footage:
-        return find_clips(settings.footage, pattern=pattern, zone=settings.zone)
+        return find_clips(settings.footage, downloads=downloads, pattern=pattern, zone=settings.zone)
     clips: list[Clip] = []
     for stream in config.streams:
         if not isinstance(stream.source, VideoSourceConfig):
             raise ConfigError(f"stream {stream.name}: a batch reads video files; name footage behind the config")
-        found = find_clips(stream.source.path, pattern=pattern, zone=settings.zone)
+        found = find_clips(stream.source.path, downloads=downloads, pattern=pattern, zone=settings.zone)
         clips += [replace(clip, camera=stream.name) for clip in found]
         if clips and stream.source.start_time is not None and found[0].start is None:
             clips[-len(found)] = replace(clips[-len(found)], start=stream.source.start_time)

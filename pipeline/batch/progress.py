@@ -94,8 +94,8 @@ class Pace:
 
 def failures_of(plan: Plan) -> tuple[str, ...]:
     """Everything that went wrong, in sentences."""
-    left_out = [f"{left.path}: {left.reason}" for left in plan.left_out]
-    failed = [(str(file.path), file.reason or "") for file in plan.files if file.status is FileStatus.FAILED]
+    left_out = [f"{left.shown}: {left.reason}" for left in plan.left_out]
+    failed = [(file.clip.shown, file.reason or "") for file in plan.files if file.status is FileStatus.FAILED]
     files = [reason if path in reason else f"{path}: {reason}" for path, reason in failed]
     cameras = [f"camera {camera.name}: {camera.problem}" for camera in plan.cameras if camera.problem]
     return (*left_out, *files, *cameras)

@@ -15,6 +15,7 @@ from uuid import uuid4
 from vidan.pipeline.batch.files import write_json
 from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera, PlannedFile
 from vidan.pipeline.batch.progress import failures_of
+from vidan.pipeline.batch.remote import shown_url
 from vidan.pipeline.batch.report import write_batch_report
 from vidan.pipeline.batch.tally import Tally, read_tallies
 from vidan.pipeline.batch.timeline import Span
@@ -84,7 +85,7 @@ class Results:
             "config": str(plan.loaded.path),
             "config_sha256": plan.loaded.sha256,
             "weights_sha256": plan.weights_sha256,
-            "footage": list(settings.footage),
+            "footage": [shown_url(name) for name in settings.footage],
             "names": settings.names,
             "timezone": None if settings.zone is None else str(settings.zone),
             "part_seconds": settings.part_seconds,
@@ -172,7 +173,7 @@ def _link_tracks(cameras: list[RunFolder], target: Path) -> None:
 def _file(file: PlannedFile) -> dict[str, Any]:
     start = file.placed.start
     return {
-        "path": str(file.path),
+        "path": file.clip.shown,
         "status": file.status.value,
         "reason": file.reason,
         "sha256": file.sha256,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from vidan.pipeline.batch.footage import Clip
 from vidan.pipeline.errors import SourceError
-from vidan.pipeline.sources.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Timeline:
 def probe(clip: Clip) -> Probed:
     """What the header of a recording says; a problem if it cannot be opened."""
     try:
-        recording = Recording(clip.path)
+        recording = clip.open()
     except SourceError as error:
         return Probed(clip, problem=str(error))
     recording.close()

@@ -38,7 +38,8 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         "footage",
         nargs="*",
         metavar="FOOTAGE",
-        help="files, folders, patterns, lists (.txt) or tables (.csv: path, camera, start); none: the config's sources",
+        help="files, folders, patterns, lists (.txt), tables (.csv: path, camera, start), or URLs (http, s3, gs, sftp, "
+        "...) of files, folders/ and patterns; none: the config's sources",
     )
     batch.add_argument("--output", type=Path, metavar="DIR", help="folder of the batch (default: the config's, -batch)")
     batch.add_argument(
@@ -61,6 +62,13 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
         default=2.0,
         metavar="SECONDS",
         help="recordings that are no further apart, or overlap no more, follow each other directly (default: 2)",
+    )
+    batch.add_argument(
+        "--cache",
+        type=_seconds,
+        default=20.0,
+        metavar="GB",
+        help="of footage from URLs so much is copied ahead, at most (default: 20)",
     )
     batch.add_argument("--video", action="store_true", help="write annotated videos, too (decodes everything again)")
     batch.add_argument("--evidence", action="store_true", help="write pictures of events, too (decodes again)")
@@ -135,6 +143,7 @@ def _settings(options: argparse.Namespace, loaded: Loaded[RunConfig]) -> Setting
         zone=_zone(options.timezone),
         part_seconds=options.part,
         join_seconds=options.join,
+        cache_bytes=int(options.cache * 1e9),
         video=options.video,
         evidence=options.evidence,
     )

@@ -62,7 +62,7 @@ def print_plan(plan: Plan, estimate: Estimate, *, as_json: bool) -> None:
     """Prints what a batch would do."""
     if as_json:
         record = {"cameras": [_camera_record(camera) for camera in plan.cameras], "estimate": asdict(estimate)}
-        record["left_out"] = [{"path": str(left.path), "reason": left.reason} for left in plan.left_out]
+        record["left_out"] = [{"path": left.shown, "reason": left.reason} for left in plan.left_out]
         sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         return
     table = Table(box=None, padding=(0, 2), pad_edge=False)
@@ -124,7 +124,7 @@ def _camera_record(camera: PlannedCamera) -> dict[str, object]:
         "counts": what_to_count(camera),
         "recordings": [
             {
-                "path": str(file.path),
+                "path": file.clip.shown,
                 "start": file.placed.start and file.placed.start.isoformat(),
                 "seconds": file.placed.probed.seconds,
                 "status": file.status.value,
@@ -147,7 +147,7 @@ def _notes(plan: Plan) -> Iterator[str]:
         for file in camera.files:
             if file.reason is not None:
                 yield f"{camera.name}: {file.path.name}: {file.reason}"
-    yield from (f"{left.path}: {left.reason}" for left in plan.left_out)
+    yield from (f"{left.shown}: {left.reason}" for left in plan.left_out)
 
 
 def _estimated(estimate: Estimate) -> Iterator[str]:

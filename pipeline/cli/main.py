@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the caller has closed it (`>&-`)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open as long as the process)
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     start_logging(options.log_format, verbose=options.verbose)
     try:
         code = options.command(options)
@@ -54,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _discard_stdout()
             error = SinkError(f"cannot write what there is to say: {error.strerror}; free some space")
         return _explain(error, options.verbose)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the arguments say; footage may stand anywhere behind its config, where argparse alone stops at an option."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    wrong = [name for name in rest if name.startswith("-") or not hasattr(options, "footage")]
+    if wrong:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    if rest:
+        options.footage += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ def expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     named = [paths] if isinstance(paths, str | Path) else list(paths)
     if urls := [str(name) for name in named if "://" in str(name)]:
         url = mask_url_password(urls[0])
-        raise SourceError(f"{url} is a URL: only files can be read; name a file, a folder or a pattern")
+        raise SourceError(f"{url} is a URL: only files can be read here; `vidan batch CONFIG URL` reads URLs")
     found = [match for name in named for match in _matches(Path(name))]
     if not found:
         raise SourceError("no file is named: give at least one path")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import av
 from av.container import InputContainer
@@ -41,6 +41,21 @@ class Picture(NamedTuple):
     following_pts: int | None = None
 
 
+class Content(Protocol):
+    """The bytes of a file that lies elsewhere; what it raises goes to whoever reads the recording."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, place: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class Recording:
     """One open video file.
 
@@ -57,13 +72,18 @@ class Recording:
         description: What the header says, in plain values for the manifest.
         read_error: FFmpeg's words when reading ended with an error, else None.
 
+    Args:
+        path: Of the file.
+        content: Its bytes, where they do not lie under that path; it is closed with the recording.
+
     Raises:
         SourceError: If the file cannot be opened as a video.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: Content | None = None) -> None:
         self.path = path
-        self._container = _open(path)
+        self._content = content
+        self._container = _open(path) if content is None else _open_content(content)
         self._stream = _video_stream(self._container, path)
         self._codec = self._stream.codec_context
         self._codec.thread_type = "AUTO" if self._codec.width * self._codec.height > THREADED_PIXELS else "NONE"
@@ -156,6 +176,8 @@ class Recording:
         with self._lock:
             self._closed = True
             self._container.close()
+            if self._content is not None:
+                self._content.close()
 
     def _decode(self) -> Iterator[Picture]:
         """The pictures as the decoder releases them.
@@ -238,6 +260,16 @@ def _open(path: Path) -> InputContainer:
         raise SourceError(f"{path} may not be read by this user: check its permissions") from error
     except (FFmpegError, OSError) as error:
         raise SourceError(f"{path} cannot be opened as a video: {_reason(path, error)}") from error
+
+
+def _open_content(content: Content) -> InputContainer:
+    """The container in these bytes, or a sentence about why they are none."""
+    try:
+        return av.open(content, "r")
+    except FFmpegError as error:
+        content.close()
+        reason = "its index is missing, or FFmpeg knows no such format" if isinstance(error, InvalidDataError) else None
+        raise SourceError(f"{content.name} cannot be opened as a video: {reason or error.strerror}") from error
 
 
 def _reason(path: Path, error: OSError | FFmpegError) -> str:

@@ -88,7 +88,7 @@ def see_clip(
     source = FootageSource(
         camera.name,
         [
-            open_footage(Footage(file.path, file.sha256 or "", file.folder or Path(), file.placed.start))
+            open_footage(Footage(file.clip, file.sha256 or "", file.folder or Path(), file.placed.start))
             for file in camera.files
         ],
         start_time=camera.files[0].placed.start,
@@ -106,7 +106,7 @@ def _detect(plan: Plan, camera: PlannedCamera, file: PlannedFile, report: Callab
     if file.status is FileStatus.FAILED:
         raise SourceError(str(file.reason))
     if file.sha256 is None:
-        file.sha256 = plan.hashes.of(file.path)
+        file.sha256 = plan.hashes.of(file.clip)
         plan.locate(file, camera)
     if file.status is FileStatus.DETECTED:
         return

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from range_server import range_server
 
 from vidan.detector import Detections, ImageLike
 from vidan.pipeline.batch.batch import locked, run_batch
@@ -106,7 +107,7 @@ class Here:
         self.frames = (self._frames,)
 
 
-def _batch(config: Path, output: Path, *footage: Path, **settings: object) -> tuple[Plan, Here]:
+def _batch(config: Path, output: Path, *footage: str | Path, **settings: object) -> tuple[Plan, Here]:
     """Plans and runs a batch in this process."""
     options = {"part_seconds": 1.0} | settings
     plan = make_plan(read_config(config), Settings(tuple(map(str, footage)), output, **options))  # type: ignore[arg-type]
@@ -322,6 +323,35 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(config: MakeConfig, long_clip
     assert json.loads((tmp_path / "out/batch.json").read_text())["status"] == "interrupted"
 
 
+def test_footage_at_a_url_gives_the_log_of_the_same_files_here_and_leaves_no_copy(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    pytest.importorskip("aiohttp", reason="needs vidan[remote]")
+    there, out = tmp_path / "there/a", tmp_path / "out"
+    there.mkdir(parents=True)
+    shutil.copy(clip(60), there / "20260501_080000.mp4")
+    shutil.copy(clip(40), there / "20260501_080002.mp4")
+    path = config(clip(60), text=RULES)
+    names = {"names": "{camera}/{start:%Y%m%d_%H%M%S}", "zone": UTC}
+    _batch(path, tmp_path / "here", there, **names)
+    with range_server(there.parent) as server:
+        url = f"{server.url}/a/"
+        plan, _ = _batch(path, out, url, cache_bytes=1, **names)  # less than one: one after the other
+        assert not failures_of(plan)
+        assert _log(out) == _log(tmp_path / "here") != b""
+        assert not (out / "downloads").exists()
+        account = json.loads((out / "batch.json").read_text())
+        assert account["cameras"][0]["recordings"][0]["path"] == f"{url}20260501_080000.mp4"
+
+        again, workers = _batch(path, out, f"{url}*.mp4", **names)
+        assert [file.was_there for file in again.files] == [True, True]
+        assert not workers.jobs
+
+        shutil.copy(clip(50), there / "20260501_080002.mp4")
+        third = make_plan(read_config(path), Settings((url,), out, **names))  # type: ignore[arg-type]
+        assert [file.status for file in third.files] == [FileStatus.DETECTED, FileStatus.NEW]
+
+
 def test_two_batches_do_not_work_in_one_folder(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
     with locked(tmp_path / "out"), pytest.raises(SinkError, match="another batch is at work"), locked(tmp_path / "out"):
         pass
@@ -333,7 +363,7 @@ def test_a_dry_run_tells_what_there_is_to_do_and_does_nothing(
     shutil.copy(clip(50), tmp_path / "a_20260501_080000.mp4")
     shutil.copy(clip(40), tmp_path / "a_20260501_081000.mp4")
     names = ["--names", "{camera}_{start:%Y%m%d_%H%M%S}", "--timezone", "UTC"]
-    done = vidan("batch", config(clip(50), text=RULES), tmp_path / "a_*.mp4", *names, "--output", "out", "--dry-run")
+    done = vidan("batch", config(clip(50), text=RULES), *names, "--output", "out", tmp_path / "a_*.mp4", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "598.0 s were not recorded before a_20260501_081000.mp4" in done.stdout
     assert "90 pictures are to be detected" in done.stdout
@@ -350,7 +380,7 @@ def test_each_camera_has_the_rules_of_its_stream(config: MakeConfig, clip: MakeC
     plan, _ = _batch(path, tmp_path / "out", *(tmp_path / name for name in "abc"))
     rules = {name: {json.loads(line)["rule"] for line in _log(tmp_path / "out", name).splitlines()} for name in "ab"}
     assert rules == {"a": {"gate", "yard"}, "b": {"yard"}}
-    assert [left.path.name for left in plan.left_out] == ["1.mp4"]
+    assert [Path(left.shown).name for left in plan.left_out] == ["1.mp4"]
     assert "neither its name nor a folder tells its camera" in failures_of(plan)[0]
     report = (tmp_path / "out/report.html").read_text()
     assert 'href="cameras/b/report.html"' in report

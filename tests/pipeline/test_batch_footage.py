@@ -92,7 +92,7 @@ def test_folders_lists_and_tables_give_their_videos_once_each_as_they_are_named(
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("# the first\none.mkv\ndeep\n")
     (tmp_path / "table.csv").write_text("path,camera,start\none.mkv,gate,2026-05-01T10:00:00+02:00\n")
-    clips = find_clips([str(tmp_path / name) for name in ("table.csv", "list.txt", "deep/*.MP4")])
+    clips = find_clips([str(tmp_path / name) for name in ("table.csv", "list.txt", "deep/*.MP4")], downloads=tmp_path)
     assert [clip.path.name for clip in clips] == ["one.mkv", "10.MP4", "2.mp4"]
     assert clips[0] == Clip(tmp_path / "one.mkv", "gate", EIGHT)
 
@@ -111,7 +111,7 @@ def test_a_table_that_cannot_be_read_is_explained_with_its_line(tmp_path: Path, 
     (tmp_path / "there.mp4").touch()
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(SourceError, match=words):
-        find_clips([str(tmp_path / "table.csv")])
+        find_clips([str(tmp_path / "table.csv")], downloads=tmp_path)
 
 
 def test_clips_find_their_camera_by_name_by_folder_or_because_there_is_only_one() -> None:
@@ -126,7 +126,7 @@ def test_clips_find_their_camera_by_name_by_folder_or_because_there_is_only_one(
         "north": ["1.mp4"],
         "south": ["2.mp4"],
     }
-    assert [(left.path.name, left.reason.split(":")[0]) for left in left_out] == [
+    assert [(Path(left.shown).name, left.reason.split(":")[0]) for left in left_out] == [
         ("3.mp4", "neither its name nor a folder tells its camera"),
         ("4.mp4", "the config has no stream of the camera roof; it has north, south"),
     ]

@@ -1,0 +1,258 @@
+"""Recordings on other machines: whatever fsspec reaches by a URL (http, s3, gs, sftp, ...).
+
+Headers and single pictures are read from there; what is read as a whole is copied first (`Downloads`). A URL may hold
+a password or a signature, so nothing that people see or that is written down has it: they get `Remote.shown`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from vidan.pipeline.errors import SourceError
+from vidan.pipeline.masking import mask_secrets
+
+ATTEMPTS = 5
+"""How often something is asked for of which the answer did not come."""
+PAUSE_SECONDS = 1.0
+_FINAL = (ValueError, FileNotFoundError, PermissionError)
+"""Answers that are the same when asked again."""
+_VERSION_KEYS = (
+    *("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "checksum", "Last-Modified", "LastModified"),
+    *("last_modified", "updated", "mtime", "created"),
+)
+_EXTRAS = {
+    **dict.fromkeys(("http", "https"), "remote"),
+    **dict.fromkeys(("s3", "s3a"), "s3"),
+    **dict.fromkeys(("gs", "gcs"), "gs"),
+    **dict.fromkeys(("sftp", "ssh"), "sftp"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file on another machine.
+
+    Attributes:
+        url: What was named; it tells how to get there.
+        path: Of the file, as its file system names it.
+        shown: The URL as people may see it.
+        size: In bytes.
+        version: Changes when the content does, as far as the other side tells: its hash, or its time of change.
+    """
+
+    url: str = field(repr=False)
+    path: str = field(repr=False)
+    shown: str
+    size: int
+    version: str
+
+    @property
+    def place(self) -> PurePosixPath:
+        """Host, folders and name, without scheme."""
+        return PurePosixPath("/" + self.shown.partition("://")[2].partition("?")[0])
+
+    @property
+    def key(self) -> str:
+        """Names this very content of this very file."""
+        known = "\n".join((self.path, self.shown, str(self.size), self.version))
+        return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+    def open(self, *, cache: str = "readahead") -> RemoteFile:
+        """The file, to be read from any place.
+
+        Args:
+            cache: How fsspec reads ahead.
+
+        Raises:
+            SourceError: If it cannot be reached.
+        """
+        with explained(self.shown):
+            system, _ = _system(self.url)
+            return RemoteFile(system.open(self.path, "rb", cache_type=cache), self.shown)
+
+    def check_unchanged(self) -> None:
+        """Makes sure that it is still the file that was found.
+
+        Raises:
+            SourceError: If it is not.
+        """
+        with explained(self.shown):
+            system, _ = _system(self.url)
+            system.invalidate_cache()
+            now = _remote(system, self.url, self.path)
+        if now != self:
+            raise SourceError(f"{self.shown} has changed while it was copied: start again when it is complete")
+
+
+class RemoteFile:
+    """An open remote file that asks again, and whose errors are for people."""
+
+    def __init__(self, file: Any, shown: str) -> None:
+        self._file, self._shown = file, shown
+
+    @property
+    def name(self) -> str:
+        """FFmpeg guesses the format of raw streams by its ending."""
+        return self._shown.partition("?")[0]
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            SourceError: If they do not come.
+        """
+        attempt = 1
+        with explained(self._shown):
+            while True:
+                try:
+                    return self._file.read(size)
+                except _FINAL:
+                    raise
+                except Exception:
+                    if attempt == ATTEMPTS:
+                        raise
+                    time.sleep(PAUSE_SECONDS * attempt)
+                    attempt += 1
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def is_url(name: str) -> bool:
+    """Whether a name of footage is one of another machine."""
+    return "://" in name
+
+
+def shown_url(url: str) -> str:
+    """A URL without user, password, and the values of its query, which may be a signature."""
+    if not _is_http(url):
+        scheme, mark, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?…' if parts.query else ''}"
+
+
+def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
+    """The files under a URL: itself, the matches of a pattern, or what lies in a folder and below it.
+
+    Args:
+        url: As fsspec reads it; over HTTP, a folder ends with a slash, and its server lists it.
+        endings: Of the files that are taken from a folder.
+
+    Raises:
+        SourceError: If it cannot be reached, or nothing is there.
+    """
+    with explained(shown_url(url)):
+        system, path = _system(url)
+        if "*" in path or "[" in path:
+            paths = [match for match in system.glob(path) if PurePosixPath(match).suffix.lower() in endings]
+            if not paths:
+                raise SourceError(f"no video matches {shown_url(url)}")
+        elif path.endswith("/") or url.endswith("/") or (not _is_http(path) and system.isdir(path)):
+            paths = [file for file in system.find(path) if PurePosixPath(file).suffix.lower() in endings]
+            if not paths:
+                raise SourceError(
+                    f"{shown_url(url)} holds no video: no file in it ends in {', '.join(sorted(endings))}"
+                )
+        else:
+            paths = [path]
+        with ThreadPoolExecutor(8, thread_name_prefix="ask") as asking:
+            return list(asking.map(lambda one: _remote(system, url, one), paths))
+
+
+@contextmanager
+def explained(shown: str) -> Iterator[None]:
+    """Within, whatever a file system raises becomes a sentence about this URL.
+
+    Every file system of fsspec raises errors of the library beneath it, so all are caught here.
+
+    Raises:
+        SourceError: With that sentence.
+    """
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{shown} {_reason(shown, error)}") from None  # the error holds the URL with its secrets
+
+
+def _reason(shown: str, error: BaseException) -> str:
+    scheme = shown.partition("://")[0]
+    status = _status(error)
+    if isinstance(error, ImportError):
+        extra = _EXTRAS.get(scheme)
+        return f"needs pip install 'vidan[{extra}]'" if extra else f"needs more software: {error}"
+    if isinstance(error, ValueError) and "rotocol not known" in str(error):
+        return f"cannot be read: {scheme} is no known kind of URL; there are {', '.join(sorted(_EXTRAS))} and others"
+    if isinstance(error, ValueError) and "range requests" in str(error):
+        return "cannot be read: its server gives no parts of files (HTTP ranges); copy the recordings here first"
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return "may not be read: the other side refuses; check the URL and the credentials (see docs/batch.md)"
+    if status is not None and status != 404:
+        return f"cannot be read: its server answers {status}"
+    cause = error.__cause__  # fsspec says of a host that does not answer, too, that there is no such file
+    if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+        return f"cannot be reached: {cause.strerror or type(cause).__name__}"
+    if isinstance(error, FileNotFoundError):
+        return "does not exist"
+    words = mask_secrets(str(error)).strip().splitlines()
+    return f"cannot be reached: {words[0] if words else type(error).__name__}"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Of HTTP, from the error or those that it came from."""
+    while error is not None:
+        status = getattr(error, "status", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and its path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise SourceError(f"{shown_url(url)} needs fsspec: pip install 'vidan[remote]'") from error
+    return url_to_fs(url)
+
+
+def _remote(system: Any, url: str, path: str) -> Remote:
+    shown = _shown_in(system, url, path)
+    info = system.info(path)
+    size = info.get("size")
+    if size is None:
+        raise SourceError(f"{shown} cannot be read: its server does not tell how large it is")
+    if not size:
+        raise SourceError(f"{shown} is empty (0 bytes)")
+    version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
+    return Remote(url, path, shown, size, version)
+
+
+def _shown_in(system: Any, url: str, path: str) -> str:
+    """The URL of a file, also of file systems that keep the host to themselves."""
+    if _is_http(path):
+        return shown_url(path)
+    host = system.storage_options.get("host")
+    return shown_url(f"{url.partition('://')[0]}://{host or ''}{path if host else path.lstrip('/')}")
+
+
+def _is_http(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
