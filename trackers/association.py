@@ -13,6 +13,11 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
+_HEIGHT, _AREA = 4, 5  # of `shapes`
+
+_MANY_PAIRS = 10_000
+"""From here on sorting is quicker than comparing everybody with everybody."""
+
 _FEW_PAIRS = 64
 """Up to here the solver is quicker than finding out what need not be solved."""
 
@@ -44,38 +49,76 @@ def assign(cost: NDArray[np.float64], limit: float) -> Assignment:
         limit: What a pair must be cheaper than.
     """
     rows, columns = np.nonzero(cost < limit)
-    chosen = np.sort(best_pairs(rows, columns, limit - cost[rows, columns]))
-    rows, columns = rows[chosen], columns[chosen]
+    rows, columns = best_pairs(rows, columns, limit - cost[rows, columns])
+    order = rows.argsort()
+    rows, columns = rows.take(order), columns.take(order)
     return Assignment(
         rows, columns, np.setdiff1d(np.arange(cost.shape[0]), rows), np.setdiff1d(np.arange(cost.shape[1]), columns)
     )
 
 
-def touching_pairs(xyxy: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(P,) rows and (P,) columns of all pairs of (N, 4) and (M, 4) boxes that share some area, in row-major order."""
-    left, top, right, bottom = others.T
-    touch = xyxy[:, 0, None] < right
-    touch &= xyxy[:, 2, None] > left
-    touch &= xyxy[:, 1, None] < bottom
-    touch &= xyxy[:, 3, None] > top
-    rows, columns = touch.nonzero()
+def shapes(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(6, N) left, top, right, bottom, height and area of N boxes, (4, N), left <= right, top <= bottom."""
+    found = np.empty((6, corners.shape[1]), corners.dtype)
+    found[:4] = corners
+    height = np.subtract(found[3], found[1], out=found[_HEIGHT])
+    np.multiply(found[2] - found[0], height, out=found[_AREA])
+    return found
+
+
+def touching_pairs(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(P,) rows and (P,) columns of all pairs of N and M boxes that share some area, in row-major order.
+
+    Args:
+        shape: (4 or more, N) left, top, right, bottom.
+        others: (4 or more, M) likewise.
+    """
+    if shape.shape[1] * others.shape[1] > _MANY_PAIRS:
+        return _sweep(shape, others)
+    shape = shape[:4, :, None]
+    touch = shape[:2] < others[2:4, None]
+    touch &= shape[2:] > others[:2, None]
+    rows, columns = (touch[0] & touch[1]).nonzero()
     return rows, columns
 
 
-def pair_iou(xyxy: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, (P, 4) and (P, 4), and (P,) IoU of their vertical extents alone; none is empty."""
-    corners, other_corners = xyxy.T, others.T
-    shared = np.minimum(corners[2:], other_corners[2:])
-    shared -= np.maximum(corners[:2], other_corners[:2])
+def _sweep(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """`touching_pairs` of many boxes: from left to right, each is compared with those beside it only.
+
+    Of the others in order of their left sides, those that overlap a box sideways begin where the farthest right side so
+    far is beyond its left side, and end where left sides are beyond its right side.
+    """
+    order = others[0].argsort(kind="stable")
+    first = np.maximum.accumulate(others[2].take(order)).searchsorted(shape[0], side="right")
+    beyond = others[0].take(order).searchsorted(shape[2], side="left")
+    counts = np.maximum(beyond - first, 0)
+    ends = counts.cumsum()
+    rows = np.arange(len(counts)).repeat(counts)
+    columns = order.take(np.arange(len(rows)) + (first - ends + counts).take(rows))
+    top, bottom = shape[1].take(rows), shape[3].take(rows)
+    touch = (top < others[3].take(columns)) & (bottom > others[1].take(columns))
+    touch &= shape[0].take(rows) < others[2].take(columns)  # the farthest right side may be another's
+    key = np.sort((rows * others.shape[1] + columns)[touch])
+    return np.divmod(key, others.shape[1])
+
+
+def pair_iou(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(P,) IoU of P pairs of boxes, (6, P) and (6, P) `shapes`, and (P,) IoU of their heights alone; none is empty."""
+    shared = np.minimum(shape[2:4], others[2:4])
+    shared -= np.maximum(shape[:2], others[:2])
     np.maximum(shared, 0, out=shared)
-    size, other_size = corners[2:] - corners[:2], other_corners[2:] - other_corners[:2]
-    intersection = shared[0] * shared[1]
-    union = size[0] * size[1] + other_size[0] * other_size[1] - intersection
-    return intersection / union, shared[1] / (size[1] + other_size[1] - shared[1])
+    height = shared[1]
+    intersection = shared[0] * height
+    either_height, union = shape[_HEIGHT:] + others[_HEIGHT:]
+    either_height -= height
+    union -= intersection
+    return intersection / union, height / either_height
 
 
-def best_pairs(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """Which of the pairs make the matching of greatest total worth, in which nobody is in two pairs.
+def best_pairs(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The matching of greatest total worth among some pairs: nobody is in two of them.
 
     Exact. Pairs without a rival are in it. So is a pair that is worth more than its best rival on either side together,
     because whoever gives it up can get no more than these two; taking it frees others from their rivals in turn. What
@@ -87,14 +130,15 @@ def best_pairs(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray
         worth: (P,) above 0.
 
     Returns:
-        (K,) indices of the chosen pairs.
+        (K,) rows and (K,) columns of the chosen pairs.
     """
     if len(rows) < 2:
-        return np.arange(len(rows))
-    rivals = np.bincount(rows).take(rows) + np.bincount(columns).take(columns)  # 2: only the pair itself
+        return rows, columns
+    rivals = np.bincount(rows).take(rows)
+    rivals += np.bincount(columns).take(columns)  # 2: only the pair itself
     open_pairs = (rivals > 2).nonzero()[0]
     if len(open_pairs) == 0:
-        return np.arange(len(rows))
+        return rows, columns
     chosen = [(rivals == 2).nonzero()[0]]
     while len(open_pairs) > _FEW_PAIRS:
         row, column, gain = rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs)
@@ -104,8 +148,10 @@ def best_pairs(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray
         chosen.append(open_pairs[is_settled])
         open_pairs = open_pairs[~(np.isin(row, row[is_settled]) | np.isin(column, column[is_settled]))]
     if len(open_pairs):
-        chosen.append(open_pairs[_solve(rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs))])
-    return np.concatenate(chosen)
+        is_best = _solve(rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs))
+        chosen.append(open_pairs.compress(is_best))
+    pairs = np.concatenate(chosen)
+    return rows.take(pairs), columns.take(pairs)
 
 
 def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -127,7 +173,7 @@ def _solve(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.
     size = int(max(row.max(), column.max())) + 1
     cost = np.zeros((size, size))
     cost[row, column] = -worth
-    _, column_of_row, _ = lap.lapjv(cost)
+    column_of_row, _ = lap.lapjv(cost, return_cost=False)
     return column_of_row.take(row) == column
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
-from vidan.trackers.association import best_pairs, pair_iou, touching_pairs
+from vidan.trackers.association import best_pairs, pair_iou, shapes, touching_pairs
 from vidan.trackers.tracklets import Tracklets
 
 # How far boxes are grown to each side, in widths and heights: a base, and deviations of the predicted centre.
@@ -36,23 +36,23 @@ class Matching:
         self, tracklets: Tracklets, detections: Detections, group: NDArray[np.int64], with_heights: bool = True
     ) -> None:
         self._tracklets = tracklets
-        self._detections = detections
         self._group = group
         self._with_heights = with_heights
-        self._is_taken_row = np.zeros(len(tracklets), np.bool_)
-        self._is_taken_column = np.zeros(len(detections), np.bool_)
+        self._is_free_row = np.ones(len(tracklets), np.bool_)
+        self._is_free_column = np.ones(len(detections), np.bool_)
         self._found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+        self._detected = shapes(detections.xyxy.T)
         self.place(tracklets.motion.xyxy)
 
     def place(self, xyxy: NDArray[np.float32]) -> None:
         """From now on the tracklets are taken to be at these (N, 4) boxes, and no longer where the filter has them."""
-        self._xyxy = xyxy
-        rows, columns = touching_pairs(xyxy, self._detections.xyxy)
-        is_one_group = self._tracklets.group.take(rows) == self._group.take(columns)
-        if np.count_nonzero(is_one_group) < len(is_one_group):
+        self._expected = shapes(xyxy.T)
+        rows, columns = touching_pairs(self._expected, self._detected)
+        is_one_group = self._is_one_group(rows, columns)
+        if np.count_nonzero(is_one_group) < len(rows):
             rows, columns = rows[is_one_group], columns[is_one_group]
-        iou, height_iou = pair_iou(xyxy.take(rows, axis=0), self._detections.xyxy.take(columns, axis=0))
         self.rows, self.columns = rows, columns
+        iou, height_iou = pair_iou(self._expected.take(rows, axis=1), self._detected.take(columns, axis=1))
         self.similarity = iou * height_iou if self._with_heights else iou
 
     @property
@@ -66,7 +66,7 @@ class Matching:
 
     def free(self, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Indices of the wanted detections that are nobody yet."""
-        return (wanted & ~self._is_taken_column).nonzero()[0]
+        return (wanted & self._is_free_column).nonzero()[0]
 
     def round(
         self,
@@ -83,45 +83,56 @@ class Matching:
             least: What must be exceeded.
             similarity: (P,) of the near pairs, instead of that of their boxes.
         """
-        wants_row, wants_column = wants_row & ~self._is_taken_row, wants_column & ~self._is_taken_column
-        if not (np.count_nonzero(wants_row) and np.count_nonzero(wants_column)):
+        wants_row, wants_column = wants_row & self._is_free_row, wants_column & self._is_free_column
+        if len(wants_row.nonzero()[0]) == 0 or len(wants_column.nonzero()[0]) == 0:  # quicker than any()
             return
-        rows, columns = self.rows, self.columns
         similarity = self.similarity if similarity is None else similarity
         wanted = similarity > least
-        wanted &= wants_row.take(rows)
-        wanted &= wants_column.take(columns)
+        wanted &= wants_row.take(self.rows)
+        wanted &= wants_column.take(self.columns)
         index = wanted.nonzero()[0]
         if len(index):
-            self._pair(rows.take(index), columns.take(index), similarity.take(index) - least)
+            self._pair(self.rows.take(index), self.columns.take(index), similarity.take(index) - least)
 
     def grown_round(self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: float) -> None:
         """Pairs tracklets and detections that are wanted, free and overlap once both have grown."""
-        wanted_rows, wanted_columns = (wants_row & ~self._is_taken_row).nonzero()[0], self.free(wants_column)
-        if len(wanted_rows) == 0 or len(wanted_columns) == 0:
+        wanted_columns = self.free(wants_column)
+        if len(wanted_columns) == 0:
             return
-        xyxy, others = self._xyxy.take(wanted_rows, axis=0), self._detections.xyxy.take(wanted_columns, axis=0)
+        wanted_rows = (wants_row & self._is_free_row).nonzero()[0]
+        if len(wanted_rows) == 0:
+            return
+        corners, others = self._expected[:4].take(wanted_rows, axis=1), self._detected[:4].take(wanted_columns, axis=1)
         uncertainty = self._tracklets.motion.uncertainty(wanted_rows)
         growth = np.minimum(_GROWTH + _DEVIATIONS * uncertainty, _MOST_GROWTH).astype(np.float32)
-        row, column = touching_pairs(_grow(xyxy, growth), _grow(others, growth.max(axis=0)))  # some do not quite
-        growth, xyxy, others = growth.take(row, axis=0), xyxy.take(row, axis=0), others.take(column, axis=0)
-        iou, height_iou = pair_iou(_grow(xyxy, growth), _grow(others, growth))
+        most = growth.max(axis=1, keepdims=True)  # for all detections at once; some pairs then do not quite touch
+        row, column = touching_pairs(_grow(corners, growth), _grow(others, most))
+        if len(row) == 0:
+            return
+        growth, corners, others = growth.take(row, axis=1), corners.take(row, axis=1), others.take(column, axis=1)
+        iou, height_iou = pair_iou(shapes(_grow(corners, growth)), shapes(_grow(others, growth)))
         similarity = iou * height_iou
         rows, columns = wanted_rows.take(row), wanted_columns.take(column)
         is_good = similarity > least
-        is_good &= self._tracklets.group.take(rows) == self._group.take(columns)
-        if np.count_nonzero(is_good):
-            self._pair(rows[is_good], columns[is_good], similarity[is_good] - least)
+        is_good &= self._is_one_group(rows, columns)
+        index = is_good.nonzero()[0]
+        if len(index):
+            self._pair(rows.take(index), columns.take(index), similarity.take(index) - least)
+
+    def _is_one_group(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return self._tracklets.group.take(rows) == self._group.take(columns)
 
     def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> None:
-        chosen = best_pairs(rows, columns, worth)
-        rows, columns = rows.take(chosen), columns.take(chosen)
-        self._is_taken_row[rows] = True
-        self._is_taken_column[columns] = True
+        rows, columns = best_pairs(rows, columns, worth)
+        self._is_free_row[rows] = False
+        self._is_free_column[columns] = False
         self._found.append((rows, columns))
 
 
-def _grow(xyxy: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 4) boxes that reach further to each side, by (N, 2) or (2,) widths and heights."""
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * growth
-    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1, dtype=np.float32)
+def _grow(corners: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(4, N) boxes that reach further to each side, by (2, N) or (2, 1) widths and heights."""
+    grown = np.empty_like(corners)
+    margin = (corners[2:] - corners[:2]) * growth
+    np.subtract(corners[:2], margin, out=grown[:2])
+    np.add(corners[2:], margin, out=grown[2:])
+    return grown

@@ -65,7 +65,7 @@ class Tracklets:
         motion: Of all rows.
         track_id: (N,) int64.
         group: (N,) int64, the class group that each tracklet was born into and never leaves.
-        state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
+        state: (N,) int64, TENTATIVE, CONFIRMED or LOST.
         seen_seconds: (N,) when each was last seen.
         embedding: (N, E) float32, what each looks like by and large, as unit vectors; zeros if nobody has looked, and
             E is 0 until somebody does.
@@ -88,13 +88,7 @@ class Tracklets:
         self.motion = motion
         self.now_seconds = -np.inf
         self.step_seconds = 0.0
-        self.track_id = np.zeros(0, np.int64)
-        self.group = np.zeros(0, np.int64)
-        self.state = np.zeros(0, np.int8)
-        self._born_seconds = np.zeros(0)
-        self.seen_seconds = np.zeros(0)
-        self._born_frame = np.zeros(0, np.int64)
-        self._confidence = np.zeros(0, np.float32)
+        self._set_rows(np.zeros((4, 0), np.int64), np.zeros((3, 0)))
         self.embedding = np.zeros((0, 0), np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
         self._next_id = 1
@@ -120,20 +114,20 @@ class Tracklets:
         if not pts_seconds > self.now_seconds:
             raise ValueError(f"time must grow from frame to frame: {pts_seconds} s came after {self.now_seconds} s")
         slow_pace = 2 * self.step_seconds
-        if np.isfinite(self.now_seconds):
+        if self.now_seconds > -np.inf:
             self.step_seconds = pts_seconds - self.now_seconds
         self.now_seconds = pts_seconds
         self._frame += 1
         if len(self) == 0:
             return ()
-        is_over = self.seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
         ended: tuple[int, ...] = ()
-        if np.count_nonzero(is_over):
-            is_over &= self.state != TENTATIVE
+        long_ago = pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
+        if self.seen_seconds.item(self.seen_seconds.argmin()) < long_ago:
+            is_over = (self.seen_seconds < long_ago) & (self.state != TENTATIVE)
             if self.step_seconds <= slow_pace:
                 is_over &= self.state == LOST
             ended = tuple(self.track_id[is_over].tolist())
-            self._keep(~is_over)
+            self._keep((~is_over).nonzero()[0])
         self.motion.predict(self.step_seconds)
         return ended
 
@@ -160,11 +154,11 @@ class Tracklets:
             self.motion.update(rows, detections.xyxy.take(columns, axis=0))
             self._note(rows, detections, columns)
         if len(rows) < len(self):
-            is_unseen = self.seen_seconds < self.now_seconds
-            is_gone = is_unseen & (self.state == TENTATIVE)
-            self.state[is_unseen] = LOST
-            if np.count_nonzero(is_gone):
-                self._keep(~is_gone)
+            unseen = (self.seen_seconds < self.now_seconds).nonzero()[0]
+            gone = unseen.compress(self.state.take(unseen) == TENTATIVE)
+            self.state[unseen] = LOST
+            if len(gone):
+                self._keep(np.delete(np.arange(len(self)), gone))
         if len(born):
             self._bear(detections, born, group)
 
@@ -176,7 +170,7 @@ class Tracklets:
         return Tracks(
             track_id=self.track_id.take(rows),
             xyxy=self.motion.xyxy.take(rows, axis=0),
-            confidence=self._confidence.take(rows),
+            confidence=self._confidence.take(rows).astype(np.float32),
             class_id=class_id,
             class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
             confirmed=self.state.take(rows) == CONFIRMED,
@@ -196,11 +190,12 @@ class Tracklets:
             self._votes[rows, class_id] += confidence
         if detections.embedding is not None:
             self._look(rows, detections.embedding.take(columns, axis=0))
-        # A tentative tracklet was seen in every frame of its life, or else it would be gone.
-        is_believed = self._frame - self._born_frame.take(rows) >= self._confirm_frames - 1
-        is_believed |= self.now_seconds - self._born_seconds.take(rows) >= self._confirm_seconds
-        is_believed |= self.state.take(rows) == LOST
-        self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
+        young = rows.compress(self.state.take(rows) == TENTATIVE)
+        self.state[rows] = CONFIRMED
+        if len(young):  # and was seen in every frame of its life, or else it would be gone
+            is_unsure = self._frame - self._born_frame.take(young) < self._confirm_frames - 1
+            is_unsure &= self.now_seconds - self._born_seconds.take(young) < self._confirm_seconds
+            self.state[young.compress(is_unsure)] = TENTATIVE
 
     def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
         """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""
@@ -215,38 +210,29 @@ class Tracklets:
     def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
         count, before = len(born), len(self)
         self.motion.add(detections.xyxy.take(born, axis=0))
-        self.track_id = np.append(self.track_id, np.arange(self._next_id, self._next_id + count))
+        numbers, reals = np.empty((4, count), np.int64), np.empty((3, count))
+        numbers[0] = np.arange(self._next_id, self._next_id + count)
+        numbers[1] = group.take(born)
+        numbers[2], numbers[3] = TENTATIVE, self._frame
+        reals[0] = reals[1] = self.now_seconds
+        reals[2] = 0
+        self._set_rows(
+            np.concatenate([self._numbers, numbers], axis=1), np.concatenate([self._reals, reals], axis=1)
+        )
         self._next_id += count
-        self.group = np.append(self.group, group.take(born))
-        self.state = np.append(self.state, np.full(count, TENTATIVE, np.int8))
-        self._born_seconds = np.append(self._born_seconds, np.full(count, self.now_seconds))
-        self.seen_seconds = np.append(self.seen_seconds, np.full(count, self.now_seconds))
-        self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
-        self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
         self.embedding = np.concatenate([self.embedding, np.zeros((count, self.embedding.shape[1]), np.float32)])
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
         self._note(np.arange(before, before + count), detections, born)
 
-    def _keep(self, mask: NDArray[np.bool_]) -> None:
-        rows = mask.nonzero()[0]
+    def _keep(self, rows: NDArray[np.intp]) -> None:
+        """Forgets all but these."""
         self.motion.keep(rows)
-        columns: tuple[NDArray[Any], ...] = (
-            self.track_id,
-            self.group,
-            self.state,
-            self._born_seconds,
-            self.seen_seconds,
-            self._born_frame,
-            self._confidence,
-        )
-        (
-            self.track_id,
-            self.group,
-            self.state,
-            self._born_seconds,
-            self.seen_seconds,
-            self._born_frame,
-            self._confidence,
-        ) = (column.take(rows) for column in columns)
+        self._set_rows(self._numbers.take(rows, axis=1), self._reals.take(rows, axis=1))
         self.embedding = self.embedding.take(rows, axis=0)
         self._votes = self._votes.take(rows, axis=0)
+
+    def _set_rows(self, numbers: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Takes over (4, N) and (3, N) as what is known of everybody, so that a birth costs two calls and not seven."""
+        self._numbers, self._reals = numbers, reals
+        self.track_id, self.group, self.state, self._born_frame = numbers
+        self._born_seconds, self.seen_seconds, self._confidence = reals

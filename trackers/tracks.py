@@ -99,15 +99,23 @@ def check_detections(detections: Detections) -> None:
         raise ValueError("an embedding of these detections is not finite")
     xyxy, confidence = detections.xyxy, detections.confidence
     size = xyxy[:, 2:] - xyxy[:, :2]  # not a number, or infinite, if a corner is
-    is_right = (size >= 0) & (size < np.inf)
-    is_right &= ((confidence >= 0) & (confidence <= 1))[:, None]
-    if np.count_nonzero(is_right) == is_right.size:
+    if 0 <= _least(size) and _most(size) < np.inf and 0 <= _least(confidence) and _most(confidence) <= 1:
         return
-    wrong = int(is_right.all(axis=1).argmin())
+    is_right = ((size >= 0) & (size < np.inf)).all(axis=1) & (confidence >= 0) & (confidence <= 1)
+    wrong = int(is_right.argmin())
     raise ValueError(
         f"detection {wrong} is no box with a confidence: a tracker needs finite left <= right, top <= bottom and a "
         f"confidence of 0 to 1; got {xyxy[wrong].tolist()}, {float(confidence[wrong])}"
     )
+
+
+def _least(values: NDArray[np.float32]) -> float:
+    """The smallest of some values, or nan where there is one; a tenth of what `min` costs for a few."""
+    return values.item(values.argmin())
+
+
+def _most(values: NDArray[np.float32]) -> float:
+    return values.item(values.argmax())
 
 
 class Tracker(Protocol):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidan.detector import box_iou
-from vidan.trackers.association import assign, best_pairs, pair_iou, touching_pairs
+from vidan.trackers.association import assign, best_pairs, pair_iou, shapes, touching_pairs
 
 
 @settings(max_examples=40, deadline=None)
@@ -23,11 +23,11 @@ def test_pairs_that_touch_are_those_with_an_iou_and_have_the_same(seed: int, cou
     )
     first, second = first.astype(np.float32), second.astype(np.float32)
     iou = box_iou(first, second)
-    rows, columns = touching_pairs(first, second)
+    rows, columns = touching_pairs(first.T, second.T)
     is_real = iou[rows, columns] > 0  # a box without area lies within others, and has no IoU with them
     assert sorted(zip(rows[is_real], columns[is_real], strict=True)) == sorted(zip(*iou.nonzero(), strict=True))
     rows, columns = rows[is_real], columns[is_real]
-    np.testing.assert_allclose(pair_iou(first[rows], second[columns])[0], iou[rows, columns], rtol=1e-6)
+    np.testing.assert_allclose(pair_iou(shapes(first[rows].T), shapes(second[columns].T))[0], iou[rows, columns], rtol=1e-6)
 
 
 def test_heights_tell_apart_who_overlaps_alike() -> None:
