@@ -13,13 +13,14 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
-_HEIGHT, _AREA = 4, 5  # of `shapes`
-
 _MANY_PAIRS = 10_000
 """From here on sorting is quicker than comparing everybody with everybody."""
 
 _FEW_PAIRS = 64
 """Up to here the solver is quicker than finding out what need not be solved."""
+
+_DENSE = 40
+"""Up to here a matrix with idle rows is solved sooner than its rows are numbered anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,61 +58,60 @@ def assign(cost: NDArray[np.float64], limit: float) -> Assignment:
     )
 
 
-def shapes(corners: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(6, N) left, top, right, bottom, height and area of N boxes, (4, N), left <= right, top <= bottom."""
-    found = np.empty((6, corners.shape[1]), corners.dtype)
-    found[:4] = corners
-    height = np.subtract(found[3], found[1], out=found[_HEIGHT])
-    np.multiply(found[2] - found[0], height, out=found[_AREA])
-    return found
-
-
-def touching_pairs(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def touching_pairs(corners: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(P,) rows and (P,) columns of all pairs of N and M boxes that share some area, in row-major order.
 
     Args:
-        shape: (4 or more, N) left, top, right, bottom.
-        others: (4 or more, M) likewise.
+        corners: (4, N) left, top, right, bottom.
+        others: (4, M) likewise.
     """
-    if shape.shape[1] * others.shape[1] > _MANY_PAIRS:
-        return _sweep(shape, others)
-    shape = shape[:4, :, None]
-    touch = shape[:2] < others[2:4, None]
-    touch &= shape[2:] > others[:2, None]
+    if corners.shape[1] * others.shape[1] > _MANY_PAIRS:
+        return _sweep(corners, others)
+    corners, others = corners[:, :, None], others[:, None]
+    touch = corners[:2] < others[2:]
+    touch &= corners[2:] > others[:2]
     rows, columns = (touch[0] & touch[1]).nonzero()
     return rows, columns
 
 
-def _sweep(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _sweep(corners: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """`touching_pairs` of many boxes: from left to right, each is compared with those beside it only.
 
     Of the others in order of their left sides, those that overlap a box sideways begin where the farthest right side so
     far is beyond its left side, and end where left sides are beyond its right side.
     """
     order = others[0].argsort(kind="stable")
-    first = np.maximum.accumulate(others[2].take(order)).searchsorted(shape[0], side="right")
-    beyond = others[0].take(order).searchsorted(shape[2], side="left")
+    first = np.maximum.accumulate(others[2].take(order)).searchsorted(corners[0], side="right")
+    beyond = others[0].take(order).searchsorted(corners[2], side="left")
     counts = np.maximum(beyond - first, 0)
     ends = counts.cumsum()
     rows = np.arange(len(counts)).repeat(counts)
     columns = order.take(np.arange(len(rows)) + (first - ends + counts).take(rows))
-    top, bottom = shape[1].take(rows), shape[3].take(rows)
+    top, bottom = corners[1].take(rows), corners[3].take(rows)
     touch = (top < others[3].take(columns)) & (bottom > others[1].take(columns))
-    touch &= shape[0].take(rows) < others[2].take(columns)  # the farthest right side may be another's
+    touch &= corners[0].take(rows) < others[2].take(columns)  # the farthest right side may be another's
     key = np.sort((rows * others.shape[1] + columns)[touch])
     return np.divmod(key, others.shape[1])
 
 
-def pair_iou(shape: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, (6, P) and (6, P) `shapes`, and (P,) IoU of their heights alone; none is empty."""
-    shared = np.minimum(shape[2:4], others[2:4])
-    shared -= np.maximum(shape[:2], others[:2])
+def pair_iou(pairs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(P,) IoU of P pairs of boxes, and (P,) IoU of their heights alone; none is empty.
+
+    Args:
+        pairs: (2, 4, P) left, top, right, bottom of the one and of the other.
+    """
+    begin, end = pairs[:, :2], pairs[:, 2:]
+    size, other_size = sizes = end - begin
+    area, other_area = sizes[:, 0] * sizes[:, 1]
+    shared = np.minimum(end[0], end[1])
+    shared -= np.maximum(begin[0], begin[1])
     np.maximum(shared, 0, out=shared)
     height = shared[1]
     intersection = shared[0] * height
-    either_height, union = shape[_HEIGHT:] + others[_HEIGHT:]
-    either_height -= height
+    union = area + other_area
     union -= intersection
+    either_height = size[1] + other_size[1]
+    either_height -= height
     return intersection / union, height / either_height
 
 
@@ -132,26 +132,22 @@ def best_pairs(
     Returns:
         (K,) rows and (K,) columns of the chosen pairs.
     """
-    if len(rows) < 2:
-        return rows, columns
-    rivals = np.bincount(rows).take(rows)
-    rivals += np.bincount(columns).take(columns)  # 2: only the pair itself
-    open_pairs = (rivals > 2).nonzero()[0]
-    if len(open_pairs) == 0:
-        return rows, columns
-    chosen = [(rivals == 2).nonzero()[0]]
-    while len(open_pairs) > _FEW_PAIRS:
-        row, column, gain = rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs)
-        is_settled = gain > _best_rival(row, gain) + _best_rival(column, gain)
+    settled = []
+    while len(rows) > _FEW_PAIRS:
+        is_settled = worth > _best_rival(rows, worth) + _best_rival(columns, worth)
         if not is_settled.any():
             break
-        chosen.append(open_pairs[is_settled])
-        open_pairs = open_pairs[~(np.isin(row, row[is_settled]) | np.isin(column, column[is_settled]))]
-    if len(open_pairs):
-        is_best = _solve(rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs))
-        chosen.append(open_pairs.compress(is_best))
-    pairs = np.concatenate(chosen)
-    return rows.take(pairs), columns.take(pairs)
+        settled.append((rows[is_settled], columns[is_settled]))
+        is_open = ~(np.isin(rows, rows[is_settled]) | np.isin(columns, columns[is_settled]))
+        rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
+    if len(rows) > 1:
+        is_best = _solve(rows, columns, worth)
+        rows, columns = rows[is_best], columns[is_best]
+    if not settled:
+        return rows, columns
+    settled.append((rows, columns))
+    all_rows, all_columns = zip(*settled, strict=True)
+    return np.concatenate(all_rows), np.concatenate(all_columns)
 
 
 def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -169,12 +165,18 @@ def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> ND
 
 def _solve(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """(P,) bool, the pairs of the best matching, by a dense matrix in which staying alone is worth nothing."""
-    row, column = _renumber(rows), _renumber(columns)
-    size = int(max(row.max(), column.max())) + 1
+    size = _span(rows, columns)
+    if size > _DENSE:
+        rows, columns = _renumber(rows), _renumber(columns)
+        size = _span(rows, columns)
     cost = np.zeros((size, size))
-    cost[row, column] = -worth
+    cost[rows, columns] = -worth
     column_of_row, _ = lap.lapjv(cost, return_cost=False)
-    return column_of_row.take(row) == column
+    return column_of_row.take(rows) == columns
+
+
+def _span(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
+    return max(rows.item(rows.argmax()), columns.item(columns.argmax())) + 1
 
 
 def _renumber(numbers: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -51,12 +51,11 @@ class ByteTracker(OnlineTracker):
             )
         self._low_confidence = low_confidence
 
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
+    def _associate(self, detections: Detections, group: NDArray[np.int64], is_high: NDArray[np.bool_]) -> Matching:
         tracklets = self._tracklets
         matching = Matching(tracklets, detections, group)
-        is_high = detections.confidence >= self._high_confidence
         is_low = detections.confidence >= self._low_confidence
-        is_low &= ~is_high
+        is_low ^= is_high
         is_tentative = tracklets.state == TENTATIVE
         is_known = ~is_tentative
         likeness = self._likeness(matching, detections)

@@ -39,8 +39,10 @@ _ROWS = range(7)
     _ACCELERATION_DENSITY,
 ) = _ROWS
 
+_SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
+_CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
 _STILL = np.eye(len(_ROWS))
-_NOISE = np.stack([np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2  # (2, 4, 1) densities at a size of 1
+_NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2  # at a size of 1
 
 
 class BoxKalman:
@@ -72,15 +74,9 @@ class BoxKalman:
         return self._state[_POSITION_VARIANCE : _VELOCITY_VARIANCE + 1].T
 
     @property
-    def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the positions as boxes; one that shrank unobserved is empty, never inside out."""
-        position = self._state[_POSITION]
-        half_size = np.maximum(position[2:], 0)
-        half_size /= 2
-        corners = np.empty(position.shape)
-        np.subtract(position[:2], half_size, out=corners[:2])
-        np.add(position[:2], half_size, out=corners[2:])
-        return corners.T.astype(np.float32, order="C")
+    def corners(self) -> NDArray[np.float64]:
+        """(4, N) left, top, right, bottom in pixels; a box that shrank unobserved is empty, never inside out."""
+        return _CORNERS @ np.maximum(self._state[_POSITION], _SMALLEST)
 
     def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
         """(2, len(boxes)) standard deviations of the centres of some boxes, in their widths and heights."""
@@ -94,7 +90,7 @@ class BoxKalman:
         new[_POSITION] = position
         new[_POSITION_VARIANCE] = _FIRST_POSITION**2 * size_squared
         new[_VELOCITY_VARIANCE] = _FIRST_VELOCITY[:, None] ** 2 * size_squared
-        new[_DRIFT_DENSITY:] = _NOISE * size_squared
+        new[_DRIFT_DENSITY:] = _NOISE[1:] * size_squared
         self._state = np.concatenate([self._state, new], axis=2)
 
     def predict(self, dt_seconds: float) -> None:
@@ -117,14 +113,15 @@ class BoxKalman:
     def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
         """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed."""
         measured, size_squared = _measure(xyxy)
+        noise = _NOISE * size_squared
         state = self._state.take(boxes, axis=2)
         moments, variances = state[: _VELOCITY + 1], state[_POSITION_VARIANCE : _COVARIANCE + 1]
-        gains = variances / (variances[0] + _MEASUREMENT**2 * size_squared)  # of position, of velocity
+        gains = variances / (variances[0] + noise[0])  # of position, of velocity
         measured -= moments[0]  # by now the innovation
         moments += gains * measured
         state[_VELOCITY_VARIANCE] -= gains[1] * variances[1]
         variances *= 1 - gains[0]
-        state[_DRIFT_DENSITY:] = _NOISE * size_squared
+        state[_DRIFT_DENSITY:] = noise[1:]
         self._state[:, :, boxes] = state
 
     def warp(self, motion: Affine) -> None:

@@ -1,4 +1,7 @@
-"""One frame's answer to "who is whom", found in rounds: what one round pairs, the next ones leave alone."""
+"""One frame's answer to "who is whom", found in rounds: what one round pairs, the next ones leave alone.
+
+Who looks for somebody is a mask that all rounds share: a round takes those out of it whom it pairs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
-from vidan.trackers.association import best_pairs, pair_iou, shapes, touching_pairs
+from vidan.trackers.association import best_pairs, pair_iou, touching_pairs
 from vidan.trackers.tracklets import Tracklets
 
 # How far boxes are grown to each side, in widths and heights: a base, and deviations of the predicted centre.
@@ -38,21 +41,22 @@ class Matching:
         self._tracklets = tracklets
         self._group = group
         self._with_heights = with_heights
-        self._is_free_row = np.ones(len(tracklets), np.bool_)
-        self._is_free_column = np.ones(len(detections), np.bool_)
         self._found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-        self._detected = shapes(detections.xyxy.T)
-        self.place(tracklets.motion.xyxy)
+        self._detected = detections.xyxy.T.copy()
+        self.place(tracklets.motion.corners)
 
-    def place(self, xyxy: NDArray[np.float32]) -> None:
-        """From now on the tracklets are taken to be at these (N, 4) boxes, and no longer where the filter has them."""
-        self._expected = shapes(xyxy.T)
+    def place(self, corners: NDArray[np.floating[Any]]) -> None:
+        """From now on the tracklets are taken to be at these (4, N) boxes, and no longer where the filter has them."""
+        self._expected = corners.astype(np.float32)
         rows, columns = touching_pairs(self._expected, self._detected)
         is_one_group = self._is_one_group(rows, columns)
         if np.count_nonzero(is_one_group) < len(rows):
             rows, columns = rows[is_one_group], columns[is_one_group]
         self.rows, self.columns = rows, columns
-        iou, height_iou = pair_iou(self._expected.take(rows, axis=1), self._detected.take(columns, axis=1))
+        near = np.empty((2, 4, len(rows)), np.float32)
+        self._expected.take(rows, axis=1, out=near[0])
+        self._detected.take(columns, axis=1, out=near[1])
+        iou, height_iou = pair_iou(near)
         self.similarity = iou * height_iou if self._with_heights else iou
 
     @property
@@ -64,10 +68,6 @@ class Matching:
         rows, columns = zip(*self._found, strict=True) if self._found else ((nobody,), (nobody,))
         return np.concatenate(rows), np.concatenate(columns)
 
-    def free(self, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Indices of the wanted detections that are nobody yet."""
-        return (wanted & self._is_free_column).nonzero()[0]
-
     def round(
         self,
         wants_row: NDArray[np.bool_],
@@ -75,16 +75,15 @@ class Matching:
         least: float,
         similarity: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        """Pairs tracklets and detections that are wanted, free, near, and more similar than `least`.
+        """Pairs tracklets and detections that look for somebody, are near, and more similar than `least`.
 
         Args:
-            wants_row: (N,) of the tracklets.
-            wants_column: (M,) of the detections.
+            wants_row: (N,) the tracklets that look; who is paired is struck off.
+            wants_column: (M,) the detections that look; who is paired is struck off.
             least: What must be exceeded.
             similarity: (P,) of the near pairs, instead of that of their boxes.
         """
-        wants_row, wants_column = wants_row & self._is_free_row, wants_column & self._is_free_column
-        if len(wants_row.nonzero()[0]) == 0 or len(wants_column.nonzero()[0]) == 0:  # quicker than any()
+        if len(wants_column.nonzero()[0]) == 0 or len(wants_row.nonzero()[0]) == 0:  # quicker than any()
             return
         similarity = self.similarity if similarity is None else similarity
         wanted = similarity > least
@@ -92,40 +91,46 @@ class Matching:
         wanted &= wants_column.take(self.columns)
         index = wanted.nonzero()[0]
         if len(index):
-            self._pair(self.rows.take(index), self.columns.take(index), similarity.take(index) - least)
+            worth = similarity.take(index) - least
+            self._pair(wants_row, wants_column, self.rows.take(index), self.columns.take(index), worth)
 
     def grown_round(self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: float) -> None:
-        """Pairs tracklets and detections that are wanted, free and overlap once both have grown."""
-        wanted_columns = self.free(wants_column)
-        if len(wanted_columns) == 0:
+        """A round of those that overlap once both have grown."""
+        wanted_rows, wanted_columns = wants_row.nonzero()[0], wants_column.nonzero()[0]
+        if len(wanted_rows) == 0 or len(wanted_columns) == 0:
             return
-        wanted_rows = (wants_row & self._is_free_row).nonzero()[0]
-        if len(wanted_rows) == 0:
-            return
-        corners, others = self._expected[:4].take(wanted_rows, axis=1), self._detected[:4].take(wanted_columns, axis=1)
+        corners, others = self._expected.take(wanted_rows, axis=1), self._detected.take(wanted_columns, axis=1)
         uncertainty = self._tracklets.motion.uncertainty(wanted_rows)
         growth = np.minimum(_GROWTH + _DEVIATIONS * uncertainty, _MOST_GROWTH).astype(np.float32)
         most = growth.max(axis=1, keepdims=True)  # for all detections at once; some pairs then do not quite touch
         row, column = touching_pairs(_grow(corners, growth), _grow(others, most))
         if len(row) == 0:
             return
-        growth, corners, others = growth.take(row, axis=1), corners.take(row, axis=1), others.take(column, axis=1)
-        iou, height_iou = pair_iou(shapes(_grow(corners, growth)), shapes(_grow(others, growth)))
+        growth, rows, columns = growth.take(row, axis=1), wanted_rows.take(row), wanted_columns.take(column)
+        near = np.stack([_grow(corners.take(row, axis=1), growth), _grow(others.take(column, axis=1), growth)])
+        iou, height_iou = pair_iou(near)
         similarity = iou * height_iou
-        rows, columns = wanted_rows.take(row), wanted_columns.take(column)
-        is_good = similarity > least
-        is_good &= self._is_one_group(rows, columns)
-        index = is_good.nonzero()[0]
+        wanted = similarity > least
+        wanted &= self._is_one_group(rows, columns)
+        index = wanted.nonzero()[0]
         if len(index):
-            self._pair(rows.take(index), columns.take(index), similarity.take(index) - least)
+            worth = similarity.take(index) - least
+            self._pair(wants_row, wants_column, rows.take(index), columns.take(index), worth)
 
     def _is_one_group(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
         return self._tracklets.group.take(rows) == self._group.take(columns)
 
-    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> None:
+    def _pair(
+        self,
+        wants_row: NDArray[np.bool_],
+        wants_column: NDArray[np.bool_],
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        worth: NDArray[np.floating[Any]],
+    ) -> None:
         rows, columns = best_pairs(rows, columns, worth)
-        self._is_free_row[rows] = False
-        self._is_free_column[columns] = False
+        wants_row[rows] = False
+        wants_column[columns] = False
         self._found.append((rows, columns))
 
 

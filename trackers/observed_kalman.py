@@ -39,9 +39,9 @@ class ObservedKalman(BoxKalman):
         self._near, self._far = np.zeros((0, 3)), np.zeros((0, 3))
 
     @property
-    def observed_xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the boxes that were last seen."""
-        return self._observed.astype(np.float32)
+    def observed_corners(self) -> NDArray[np.float64]:
+        """(4, N) left, top, right, bottom of the boxes as they were last seen."""
+        return self._observed.T
 
     def turn(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> NDArray[np.float64]:
         """(P,) by how much, 0..pi, each box would turn if it were seen next at these (P, 4) boxes; pi / 2: no idea."""

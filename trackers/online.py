@@ -89,9 +89,10 @@ class OnlineTracker(ABC):
         if motion is not None:
             tracklets.motion.warp(motion)
         group = self._groups.of(detections.class_id)
-        matching = self._associate(detections, group)
-        born = matching.free(detections.confidence >= max(self._high_confidence, self._new_confidence))
-        tracklets.see(*matching.pairs, detections, born, group)
+        is_high = detections.confidence >= self._high_confidence
+        pairs = self._associate(detections, group, is_high).pairs
+        born = (is_high & (detections.confidence >= self._new_confidence)).nonzero()[0]
+        tracklets.see(*pairs, detections, born, group)
         return tracklets.answer(ended)
 
     def finish(self) -> tuple[int, ...]:
@@ -103,8 +104,14 @@ class OnlineTracker(ABC):
         self._tracklets = self._make_tracklets()
 
     @abstractmethod
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
-        """Who is whom; the tracklets have been moved on to the time of the frame and into its picture."""
+    def _associate(self, detections: Detections, group: NDArray[np.int64], is_high: NDArray[np.bool_]) -> Matching:
+        """Who is whom; the tracklets have been moved on to the time of the frame and into its picture.
+
+        Args:
+            detections: All of the frame.
+            group: (len(detections),) their class groups.
+            is_high: (len(detections),) those of high confidence; who is found to be a tracklet is struck off.
+        """
 
     def _make_motion(self) -> BoxKalman:
         """The motion filter, empty."""

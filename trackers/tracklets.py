@@ -164,17 +164,18 @@ class Tracklets:
 
     def answer(self, ended: tuple[int, ...]) -> Tracks:
         """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
-        rows = (self.seen_seconds == self.now_seconds).nonzero()[0]
+        is_seen = self.seen_seconds == self.now_seconds
+        rows = is_seen.nonzero()[0]
         votes = self._votes.take(rows, axis=0)
         class_id = votes.argmax(axis=1)
         return Tracks(
             track_id=self.track_id.take(rows),
-            xyxy=self.motion.xyxy.take(rows, axis=0),
+            xyxy=self.motion.corners.take(rows, axis=1).T.astype(np.float32, order="C"),
             confidence=self._confidence.take(rows).astype(np.float32),
             class_id=class_id,
             class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
             confirmed=self.state.take(rows) == CONFIRMED,
-            observed=np.ones(len(rows), np.bool_),
+            observed=is_seen.take(rows),
             ended=ended,
         )
 
