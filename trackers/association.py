@@ -1,8 +1,4 @@
-"""Which detection is which tracklet: how alike a pair of boxes is, and the best pairing of all.
-
-Most tracklets are far from most detections. So nothing here asks for a full matrix: first the pairs that touch are
-listed, then only these are measured and matched.
-"""
+"""The best pairing of all: linear assignment in which most pairs do not come into question."""
 
 from __future__ import annotations
 
@@ -12,9 +8,6 @@ from typing import Any
 import lap
 import numpy as np
 from numpy.typing import NDArray
-
-_MANY_PAIRS = 10_000
-"""From here on sorting is quicker than comparing everybody with everybody."""
 
 _FEW_PAIRS = 64
 """Up to here the solver is quicker than finding out what need not be solved."""
@@ -58,63 +51,6 @@ def assign(cost: NDArray[np.float64], limit: float) -> Assignment:
     )
 
 
-def touching_pairs(corners: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(P,) rows and (P,) columns of all pairs of N and M boxes that share some area, in row-major order.
-
-    Args:
-        corners: (4, N) left, top, right, bottom.
-        others: (4, M) likewise.
-    """
-    if corners.shape[1] * others.shape[1] > _MANY_PAIRS:
-        return _sweep(corners, others)
-    corners, others = corners[:, :, None], others[:, None]
-    touch = corners[:2] < others[2:]
-    touch &= corners[2:] > others[:2]
-    rows, columns = (touch[0] & touch[1]).nonzero()
-    return rows, columns
-
-
-def _sweep(corners: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """`touching_pairs` of many boxes: from left to right, each is compared with those beside it only.
-
-    Of the others in order of their left sides, those that overlap a box sideways begin where the farthest right side so
-    far is beyond its left side, and end where left sides are beyond its right side.
-    """
-    order = others[0].argsort(kind="stable")
-    first = np.maximum.accumulate(others[2].take(order)).searchsorted(corners[0], side="right")
-    beyond = others[0].take(order).searchsorted(corners[2], side="left")
-    counts = np.maximum(beyond - first, 0)
-    ends = counts.cumsum()
-    rows = np.arange(len(counts)).repeat(counts)
-    columns = order.take(np.arange(len(rows)) + (first - ends + counts).take(rows))
-    top, bottom = corners[1].take(rows), corners[3].take(rows)
-    touch = (top < others[3].take(columns)) & (bottom > others[1].take(columns))
-    touch &= corners[0].take(rows) < others[2].take(columns)  # the farthest right side may be another's
-    key = np.sort((rows * others.shape[1] + columns)[touch])
-    return np.divmod(key, others.shape[1])
-
-
-def pair_iou(pairs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, and (P,) IoU of their heights alone; none is empty.
-
-    Args:
-        pairs: (2, 4, P) left, top, right, bottom of the one and of the other.
-    """
-    begin, end = pairs[:, :2], pairs[:, 2:]
-    size, other_size = sizes = end - begin
-    area, other_area = sizes[:, 0] * sizes[:, 1]
-    shared = np.minimum(end[0], end[1])
-    shared -= np.maximum(begin[0], begin[1])
-    np.maximum(shared, 0, out=shared)
-    height = shared[1]
-    intersection = shared[0] * height
-    union = area + other_area
-    union -= intersection
-    either_height = size[1] + other_size[1]
-    either_height -= height
-    return intersection / union, height / either_height
-
-
 def best_pairs(
     rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -132,6 +68,8 @@ def best_pairs(
     Returns:
         (K,) rows and (K,) columns of the chosen pairs.
     """
+    if len(rows) < 2 or (_is_once(rows) and _is_once(columns)):
+        return rows, columns
     settled = []
     while len(rows) > _FEW_PAIRS:
         is_settled = worth > _best_rival(rows, worth) + _best_rival(columns, worth)
@@ -142,12 +80,18 @@ def best_pairs(
         rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
     if len(rows) > 1:
         is_best = _solve(rows, columns, worth)
-        rows, columns = rows[is_best], columns[is_best]
+        rows, columns = rows.compress(is_best), columns.compress(is_best)
     if not settled:
         return rows, columns
     settled.append((rows, columns))
     all_rows, all_columns = zip(*settled, strict=True)
     return np.concatenate(all_rows), np.concatenate(all_columns)
+
+
+def _is_once(numbers: NDArray[np.intp]) -> bool:
+    """Whether no number is there twice."""
+    counts = np.bincount(numbers)
+    return counts.item(counts.argmax()) == 1
 
 
 def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

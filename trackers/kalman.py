@@ -12,6 +12,8 @@ which for a standing person is DeepSORT's height, and for a car seen from the si
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ _ROWS = range(7)
 
 _SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
 _CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
-_STILL = np.eye(len(_ROWS))
+_REACH = _CORNERS[[2, 3, 0, 1]] * [[1], [1], [-1], [-1]]
 _NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2  # at a size of 1
 
 
@@ -74,9 +76,14 @@ class BoxKalman:
         return self._state[_POSITION_VARIANCE : _VELOCITY_VARIANCE + 1].T
 
     @property
-    def corners(self) -> NDArray[np.float64]:
-        """(4, N) left, top, right, bottom in pixels; a box that shrank unobserved is empty, never inside out."""
-        return _CORNERS @ np.maximum(self._state[_POSITION], _SMALLEST)
+    def reach(self) -> NDArray[np.float32]:
+        """(4, N) right, bottom, -left, -top; see `reach.py`. A box that shrank unobserved is empty, not inside out."""
+        return (_REACH @ np.maximum(self._state[_POSITION], _SMALLEST)).astype(np.float32)
+
+    def xyxy(self, boxes: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(len(boxes), 4) float32, the positions of some as boxes."""
+        corners = _CORNERS @ np.maximum(self._state[_POSITION].take(boxes, axis=1), _SMALLEST)
+        return corners.T.astype(np.float32, order="C")
 
     def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
         """(2, len(boxes)) standard deviations of the centres of some boxes, in their widths and heights."""
@@ -101,13 +108,7 @@ class BoxKalman:
         6.2.2), so that two half steps make one whole step in the mean and in the covariance. Mean, covariance and noise
         of a coordinate all grow linearly in each other, so one matrix moves everything.
         """
-        dt = dt_seconds
-        step = _STILL.copy()
-        step[_POSITION, _VELOCITY] = dt
-        step[_POSITION_VARIANCE, _COVARIANCE:] = 2 * dt, dt**2, dt, dt**3 / 3
-        step[_COVARIANCE, _VELOCITY_VARIANCE] = dt
-        step[_COVARIANCE, _ACCELERATION_DENSITY] = dt**2 / 2
-        step[_VELOCITY_VARIANCE, _ACCELERATION_DENSITY] = dt
+        step = _transition(dt_seconds)
         self._state = (step @ self._state.reshape(len(_ROWS), -1)).reshape(self._state.shape)
 
     def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
@@ -120,7 +121,7 @@ class BoxKalman:
         measured -= moments[0]  # by now the innovation
         moments += gains * measured
         state[_VELOCITY_VARIANCE] -= gains[1] * variances[1]
-        variances *= 1 - gains[0]
+        variances *= 1.0 - gains[0]
         state[_DRIFT_DENSITY:] = noise[1:]
         self._state[:, :, boxes] = state
 
@@ -157,10 +158,27 @@ class BoxKalman:
         self._state = self._state.take(boxes, axis=2)
 
 
+@lru_cache(maxsize=64)  # most frames of a stream are equally far apart
+def _transition(dt: float) -> NDArray[np.float64]:
+    """(7, 7) what `dt` seconds make of the rows of the state."""
+    return np.array(
+        [
+            [1, dt, 0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0, 0, 0],
+            [0, 0, 1, 2 * dt, dt**2, dt, dt**3 / 3],
+            [0, 0, 0, 1, dt, 0, dt**2 / 2],
+            [0, 0, 0, 0, 1, 0, dt],
+            [0, 0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 0, 1],
+        ]
+    )
+
+
 def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(4, N) cx, cy, w, h and (N,) squares of the longer sides."""
     measured = xyxy.T.astype(np.float64, order="C")
     position, size = measured[:2], measured[2:]
     size -= position
-    position += size / 2
-    return measured, np.maximum(size[0], size[1]) ** 2
+    position += size * 0.5
+    longer = np.maximum(size[0], size[1])
+    return measured, longer * longer

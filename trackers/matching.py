@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector import Detections
-from vidan.trackers.association import best_pairs, pair_iou, touching_pairs
+from vidan.trackers.association import best_pairs
+from vidan.trackers.reach import grow, pair_iou, touching_pairs
 from vidan.trackers.tracklets import Tracklets
 
 # How far boxes are grown to each side, in widths and heights: a base, and deviations of the predicted centre.
@@ -25,8 +25,8 @@ class Matching:
 
     Args:
         tracklets: Moved on to the time of the frame.
-        detections: All of the frame.
-        group: (len(detections),) their class groups; boxes of different groups never pair.
+        detected: (4, M) reach of all detections of the frame.
+        group: (M,) their class groups; boxes of different groups never pair.
         with_heights: Two boxes are as similar as their IoU times the IoU of their vertical extents, not as their IoU.
 
     Attributes:
@@ -36,27 +36,24 @@ class Matching:
     """
 
     def __init__(
-        self, tracklets: Tracklets, detections: Detections, group: NDArray[np.int64], with_heights: bool = True
+        self, tracklets: Tracklets, detected: NDArray[np.float32], group: NDArray[np.int64], with_heights: bool
     ) -> None:
         self._tracklets = tracklets
+        self._detected = detected
         self._group = group
         self._with_heights = with_heights
         self._found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-        self._detected = detections.xyxy.T.copy()
-        self.place(tracklets.motion.corners)
+        self.place(tracklets.motion.reach)
 
-    def place(self, corners: NDArray[np.floating[Any]]) -> None:
+    def place(self, reach: NDArray[np.float32]) -> None:
         """From now on the tracklets are taken to be at these (4, N) boxes, and no longer where the filter has them."""
-        self._expected = corners.astype(np.float32)
-        rows, columns = touching_pairs(self._expected, self._detected)
+        self._expected = reach
+        rows, columns = touching_pairs(reach, self._detected)
         is_one_group = self._is_one_group(rows, columns)
         if np.count_nonzero(is_one_group) < len(rows):
             rows, columns = rows[is_one_group], columns[is_one_group]
         self.rows, self.columns = rows, columns
-        near = np.empty((2, 4, len(rows)), np.float32)
-        self._expected.take(rows, axis=1, out=near[0])
-        self._detected.take(columns, axis=1, out=near[1])
-        iou, height_iou = pair_iou(near)
+        iou, height_iou = pair_iou(reach.take(rows, axis=1), self._detected.take(columns, axis=1))
         self.similarity = iou * height_iou if self._with_heights else iou
 
     @property
@@ -99,16 +96,15 @@ class Matching:
         wanted_rows, wanted_columns = wants_row.nonzero()[0], wants_column.nonzero()[0]
         if len(wanted_rows) == 0 or len(wanted_columns) == 0:
             return
-        corners, others = self._expected.take(wanted_rows, axis=1), self._detected.take(wanted_columns, axis=1)
+        reach, others = self._expected.take(wanted_rows, axis=1), self._detected.take(wanted_columns, axis=1)
         uncertainty = self._tracklets.motion.uncertainty(wanted_rows)
         growth = np.minimum(_GROWTH + _DEVIATIONS * uncertainty, _MOST_GROWTH).astype(np.float32)
         most = growth.max(axis=1, keepdims=True)  # for all detections at once; some pairs then do not quite touch
-        row, column = touching_pairs(_grow(corners, growth), _grow(others, most))
+        row, column = touching_pairs(grow(reach, growth), grow(others, most))
         if len(row) == 0:
             return
         growth, rows, columns = growth.take(row, axis=1), wanted_rows.take(row), wanted_columns.take(column)
-        near = np.stack([_grow(corners.take(row, axis=1), growth), _grow(others.take(column, axis=1), growth)])
-        iou, height_iou = pair_iou(near)
+        iou, height_iou = pair_iou(grow(reach.take(row, axis=1), growth), grow(others.take(column, axis=1), growth))
         similarity = iou * height_iou
         wanted = similarity > least
         wanted &= self._is_one_group(rows, columns)
@@ -132,12 +128,3 @@ class Matching:
         wants_row[rows] = False
         wants_column[columns] = False
         self._found.append((rows, columns))
-
-
-def _grow(corners: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(4, N) boxes that reach further to each side, by (2, N) or (2, 1) widths and heights."""
-    grown = np.empty_like(corners)
-    margin = (corners[2:] - corners[:2]) * growth
-    np.subtract(corners[:2], margin, out=grown[:2])
-    np.add(corners[2:], margin, out=grown[2:])
-    return grown

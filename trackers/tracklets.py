@@ -88,7 +88,7 @@ class Tracklets:
         self.motion = motion
         self.now_seconds = -np.inf
         self.step_seconds = 0.0
-        self._set_rows(np.zeros((4, 0), np.int64), np.zeros((3, 0)))
+        self._set_rows(np.zeros((5, 0), np.int64), np.zeros((2, 0)))
         self.embedding = np.zeros((0, 0), np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
         self._next_id = 1
@@ -150,40 +150,42 @@ class Tracklets:
             born: (B,) indices of detections that are nobody yet.
             group: Class groups of all detections.
         """
+        count, tentative = len(self), (self.state == TENTATIVE).nonzero()[0]
         if len(rows):
             self.motion.update(rows, detections.xyxy.take(columns, axis=0))
-            self._note(rows, detections, columns)
-        if len(rows) < len(self):
-            unseen = (self.seen_seconds < self.now_seconds).nonzero()[0]
-            gone = unseen.compress(self.state.take(unseen) == TENTATIVE)
-            self.state[unseen] = LOST
-            if len(gone):
-                self._keep(np.delete(np.arange(len(self)), gone))
         if len(born):
-            self._bear(detections, born, group)
+            rows, columns = self._bear(rows, columns, detections, born, group)
+            tentative = np.concatenate([tentative, rows[-len(born) :]])
+        self._note(rows, columns, detections)
+        if len(rows) - len(born) < count:
+            self.state[self.seen_seconds < self.now_seconds] = LOST
+        if len(tentative):
+            self._judge(tentative)
 
-    def answer(self, ended: tuple[int, ...]) -> Tracks:
-        """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
+    def answer(self, detections: Detections, ended: tuple[int, ...]) -> Tracks:
+        """The tracker's answer for the current frame of these detections: who was seen in it, boxes filtered."""
         is_seen = self.seen_seconds == self.now_seconds
         rows = is_seen.nonzero()[0]
         votes = self._votes.take(rows, axis=0)
-        class_id = votes.argmax(axis=1)
+        share = votes.max(axis=1)
+        share /= votes.sum(axis=1)
         return Tracks(
             track_id=self.track_id.take(rows),
-            xyxy=self.motion.corners.take(rows, axis=1).T.astype(np.float32, order="C"),
-            confidence=self._confidence.take(rows).astype(np.float32),
-            class_id=class_id,
-            class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
+            xyxy=self.motion.xyxy(rows),
+            confidence=detections.confidence.take(self._detection.take(rows)),
+            class_id=votes.argmax(axis=1),
+            class_share=share.astype(np.float32),
             confirmed=self.state.take(rows) == CONFIRMED,
             observed=is_seen.take(rows),
             ended=ended,
         )
 
-    def _note(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> None:
+    def _note(self, rows: NDArray[np.intp], columns: NDArray[np.intp], detections: Detections) -> None:
         """Keeps what a sighting says besides the place."""
         confidence, class_id = detections.confidence.take(columns), detections.class_id.take(columns)
         self.seen_seconds[rows] = self.now_seconds
-        self._confidence[rows] = confidence
+        self.state[rows] = CONFIRMED
+        self._detection[rows] = columns
         try:
             self._votes[rows, class_id] += confidence
         except IndexError:  # a class that was not met before
@@ -191,12 +193,15 @@ class Tracklets:
             self._votes[rows, class_id] += confidence
         if detections.embedding is not None:
             self._look(rows, detections.embedding.take(columns, axis=0))
-        young = rows.compress(self.state.take(rows) == TENTATIVE)
-        self.state[rows] = CONFIRMED
-        if len(young):  # and was seen in every frame of its life, or else it would be gone
-            is_unsure = self._frame - self._born_frame.take(young) < self._confirm_frames - 1
-            is_unsure &= self.now_seconds - self._born_seconds.take(young) < self._confirm_seconds
-            self.state[young.compress(is_unsure)] = TENTATIVE
+
+    def _judge(self, rows: NDArray[np.intp]) -> None:
+        """Whether these, tentative so far, still are, or are gone. They were seen in every frame of their lives."""
+        is_unsure = self._born_frame.take(rows) > self._frame - self._confirm_frames + 1
+        is_unsure &= self.now_seconds - self._born_seconds.take(rows) < self._confirm_seconds
+        self.state[rows.compress(is_unsure)] = TENTATIVE
+        is_gone = self.seen_seconds.take(rows) < self.now_seconds
+        if np.count_nonzero(is_gone):
+            self._keep(np.delete(np.arange(len(self)), rows[is_gone]))
 
     def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
         """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""
@@ -208,22 +213,28 @@ class Tracklets:
         mixed[is_first] = embedding[is_first]
         self.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), _TINY)
 
-    def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
+    def _bear(
+        self,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        detections: Detections,
+        born: NDArray[np.intp],
+        group: NDArray[np.int64],
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Makes rows of those born; rows and columns of the pairs, to which theirs were appended."""
         count, before = len(born), len(self)
         self.motion.add(detections.xyxy.take(born, axis=0))
-        numbers, reals = np.empty((4, count), np.int64), np.empty((3, count))
-        numbers[0] = np.arange(self._next_id, self._next_id + count)
+        new_rows = np.arange(before, before + count)
+        numbers, reals = np.empty((5, count), np.int64), np.empty((2, count))
+        numbers[0] = new_rows + (self._next_id - before)
         numbers[1] = group.take(born)
-        numbers[2], numbers[3] = TENTATIVE, self._frame
-        reals[0] = reals[1] = self.now_seconds
-        reals[2] = 0
-        self._set_rows(
-            np.concatenate([self._numbers, numbers], axis=1), np.concatenate([self._reals, reals], axis=1)
-        )
+        numbers[2:, :] = [[TENTATIVE], [self._frame], [0]]
+        reals[:] = self.now_seconds
+        self._set_rows(np.concatenate([self._numbers, numbers], axis=1), np.concatenate([self._reals, reals], axis=1))
         self._next_id += count
         self.embedding = np.concatenate([self.embedding, np.zeros((count, self.embedding.shape[1]), np.float32)])
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
-        self._note(np.arange(before, before + count), detections, born)
+        return np.concatenate([rows, new_rows]), np.concatenate([columns, born])
 
     def _keep(self, rows: NDArray[np.intp]) -> None:
         """Forgets all but these."""
@@ -233,7 +244,7 @@ class Tracklets:
         self._votes = self._votes.take(rows, axis=0)
 
     def _set_rows(self, numbers: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
-        """Takes over (4, N) and (3, N) as what is known of everybody, so that a birth costs two calls and not seven."""
+        """Takes over (5, N) and (2, N) as what is known of everybody, so that a birth costs two calls and not seven."""
         self._numbers, self._reals = numbers, reals
-        self.track_id, self.group, self.state, self._born_frame = numbers
-        self._born_seconds, self.seen_seconds, self._confidence = reals
+        self.track_id, self.group, self.state, self._born_frame, self._detection = numbers
+        self._born_seconds, self.seen_seconds = reals

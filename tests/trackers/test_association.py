@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidan.detector import box_iou
-from vidan.trackers.association import assign, best_pairs, pair_iou, touching_pairs
+from vidan.trackers.association import assign, best_pairs
+from vidan.trackers.reach import pair_iou, reach_of, touching_pairs
 
 
 @settings(max_examples=40, deadline=None)
@@ -23,18 +24,20 @@ def test_pairs_that_touch_are_those_with_an_iou_and_have_the_same(seed: int, cou
     )
     first, second = first.astype(np.float32), second.astype(np.float32)
     iou = box_iou(first, second)
-    rows, columns = touching_pairs(first.T, second.T)
+    rows, columns = touching_pairs(reach_of(first), reach_of(second))
     is_real = iou[rows, columns] > 0  # a box without area lies within others, and has no IoU with them
     assert sorted(zip(rows[is_real], columns[is_real], strict=True)) == sorted(zip(*iou.nonzero(), strict=True))
     rows, columns = rows[is_real], columns[is_real]
-    np.testing.assert_allclose(pair_iou(np.stack([first[rows].T, second[columns].T]))[0], iou[rows, columns], rtol=1e-6)
+    np.testing.assert_allclose(
+        pair_iou(reach_of(first[rows]), reach_of(second[columns]))[0], iou[rows, columns], rtol=1e-6
+    )
 
 
 def test_heights_tell_apart_who_overlaps_alike() -> None:
     person = np.array([[0, 0, 10, 30]], np.float32)
     child_beside, adult_beside = np.array([[0, 10, 10, 30]], np.float32), np.array([[10 / 3, 0, 10, 30]], np.float32)
     (iou, height), (other_iou, other_height) = (
-        pair_iou(np.stack([person.T, other.T])) for other in (child_beside, adult_beside)
+        pair_iou(reach_of(person), reach_of(other)) for other in (child_beside, adult_beside)
     )
     np.testing.assert_allclose(iou, other_iou)
     np.testing.assert_allclose([height, other_height], [[2 / 3], [1]], rtol=1e-6)
