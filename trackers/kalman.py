@@ -44,7 +44,13 @@ _ROWS = range(7)
 _SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
 _CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
 _REACH = _CORNERS[[2, 3, 0, 1]] * [[1], [1], [-1], [-1]]
-_NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2  # at a size of 1
+# What observations bring with them, per square of the size: (3, 4, 1) noise of measurement, drift and acceleration, and
+# (7, 4, 1) the state of a new box, all of it but the position.
+_NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2
+_FIRST = np.zeros((len(_ROWS), 4, 1))
+_FIRST[_POSITION_VARIANCE] = _FIRST_POSITION**2
+_FIRST[_VELOCITY_VARIANCE] = _FIRST_VELOCITY[:, None] ** 2
+_FIRST[_DRIFT_DENSITY:] = _NOISE[1:]
 
 
 class BoxKalman:
@@ -78,11 +84,11 @@ class BoxKalman:
     @property
     def reach(self) -> NDArray[np.float32]:
         """(4, N) right, bottom, -left, -top; see `reach.py`. A box that shrank unobserved is empty, not inside out."""
-        return (_REACH @ np.maximum(self._state[_POSITION], _SMALLEST)).astype(np.float32)
+        return np.dot(_REACH, np.maximum(self._state[_POSITION], _SMALLEST)).astype(np.float32)
 
     def xyxy(self, boxes: NDArray[np.intp]) -> NDArray[np.float32]:
         """(len(boxes), 4) float32, the positions of some as boxes."""
-        corners = _CORNERS @ np.maximum(self._state[_POSITION].take(boxes, axis=1), _SMALLEST)
+        corners = np.dot(_CORNERS, np.maximum(self._state[_POSITION].take(boxes, axis=1), _SMALLEST))
         return corners.T.astype(np.float32, order="C")
 
     def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -93,11 +99,8 @@ class BoxKalman:
     def add(self, xyxy: NDArray[np.float32]) -> None:
         """Appends (M, 4) boxes with a velocity of zero, give or take `_FIRST_VELOCITY`."""
         position, size_squared = _measure(xyxy)
-        new = np.zeros((len(_ROWS), *position.shape))
+        new = _FIRST * size_squared
         new[_POSITION] = position
-        new[_POSITION_VARIANCE] = _FIRST_POSITION**2 * size_squared
-        new[_VELOCITY_VARIANCE] = _FIRST_VELOCITY[:, None] ** 2 * size_squared
-        new[_DRIFT_DENSITY:] = _NOISE[1:] * size_squared
         self._state = np.concatenate([self._state, new], axis=2)
 
     def predict(self, dt_seconds: float) -> None:
@@ -108,8 +111,8 @@ class BoxKalman:
         6.2.2), so that two half steps make one whole step in the mean and in the covariance. Mean, covariance and noise
         of a coordinate all grow linearly in each other, so one matrix moves everything.
         """
-        step = _transition(dt_seconds)
-        self._state = (step @ self._state.reshape(len(_ROWS), -1)).reshape(self._state.shape)
+        state = self._state.reshape(len(_ROWS), -1)
+        self._state = np.dot(_transition(dt_seconds), state).reshape(self._state.shape)
 
     def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
         """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed."""

@@ -1,7 +1,8 @@
 """Boxes by how far they reach to each side, the form in which trackers compare them.
 
-A box is (right, bottom, -left, -top): what two boxes share reaches as far as the lesser of both on each side, a box is as
-wide as it reaches right and left together, and it grows by adding. All boxes of one side lie side by side in memory.
+A box is (right, bottom, -left, -top): what two boxes share reaches as far as the lesser of both on each side, a box is
+as wide as it reaches right and left together, and it grows by adding. So nearly everything is done for both axes or all
+four sides in one NumPy call, and in small scenes calls are what a tracker's time goes into.
 
 Most tracklets are far from most detections. So nothing here asks for a full matrix: first the pairs that touch are
 listed, then only these are measured.
@@ -71,9 +72,13 @@ def _sweep(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp],
 
 
 def pair_iou(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, (4, P) and (4, P), and (P,) IoU of their heights alone; none is empty."""
+    """(P,) IoU of P pairs of boxes, (4, P) and (4, P), and (P,) IoU of their heights alone; none is empty.
+
+    A pair that does not touch has an IoU of 0 or below.
+    """
     shared = np.minimum(reach, others)
-    width, height = shared = np.maximum(shared[:2] + shared[2:], _NOTHING)
+    width, height = shared[:2] + shared[2:]
+    np.maximum(height, _NOTHING, out=height)
     size, other_size = reach[:2] + reach[2:], others[:2] + others[2:]
     union = size[0] * size[1]
     union += other_size[0] * other_size[1]

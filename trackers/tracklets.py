@@ -10,7 +10,6 @@ whom, and says so once (`see`); nothing here loops over tracklets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +200,9 @@ class Tracklets:
         self.state[rows.compress(is_unsure)] = TENTATIVE
         is_gone = self.seen_seconds.take(rows) < self.now_seconds
         if np.count_nonzero(is_gone):
-            self._keep(np.delete(np.arange(len(self)), rows[is_gone]))
+            stays = np.ones(len(self), np.bool_)
+            stays[rows[is_gone]] = False
+            self._keep(stays.nonzero()[0])
 
     def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
         """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""

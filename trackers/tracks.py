@@ -103,7 +103,7 @@ def check_detections(detections: Detections, reach: NDArray[np.float32]) -> None
         raise ValueError("an embedding of these detections is not finite")
     xyxy, confidence = detections.xyxy, detections.confidence
     size = reach[:2] + reach[2:]  # not a number, or infinite, if a corner is
-    if 0 <= _least(size) and _most(size) < np.inf and 0 <= _least(confidence) and _most(confidence) <= 1:
+    if _least(size) >= 0 and _most(size) < np.inf and _least(confidence) >= 0 and _most(confidence) <= 1:
         return
     is_right = ((size >= 0) & (size < np.inf)).all(axis=0) & (confidence >= 0) & (confidence <= 1)
     wrong = int(is_right.argmin())
