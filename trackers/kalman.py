@@ -43,6 +43,7 @@ _ROWS = range(7)
 
 _SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
 _CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
+_MEASURED = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])  # and back
 _REACH = _CORNERS[[2, 3, 0, 1]] * [[1], [1], [-1], [-1]]
 # What observations bring with them, per square of the size: (3, 4, 1) noise of measurement, drift and acceleration, and
 # (7, 4, 1) the state of a new box, all of it but the position.
@@ -179,9 +180,6 @@ def _transition(dt: float) -> NDArray[np.float64]:
 
 def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(4, N) cx, cy, w, h and (N,) squares of the longer sides."""
-    measured = xyxy.T.astype(np.float64, order="C")
-    position, size = measured[:2], measured[2:]
-    size -= position
-    position += size * 0.5
-    longer = np.maximum(size[0], size[1])
+    measured = np.dot(_MEASURED, xyxy.T.astype(np.float64))
+    longer = np.maximum(measured[2], measured[3])
     return measured, longer * longer

@@ -96,7 +96,9 @@ class OnlineTracker(ABC):
         is_high = detections.confidence >= self._high_confidence
         matching = Matching(tracklets, reach, group, self._with_heights)
         self._associate(matching, detections, is_high)
-        born = (is_high & (detections.confidence >= self._new_confidence)).nonzero()[0]
+        born = is_high.nonzero()[0]
+        if len(born):
+            born = born.compress(detections.confidence.take(born) >= self._new_confidence)
         tracklets.see(*matching.pairs, detections, born, group)
         return tracklets.answer(detections, ended)
 

@@ -19,15 +19,14 @@ _MANY_PAIRS = 10_000
 """From here on sorting is quicker than comparing everybody with everybody."""
 
 _NOTHING = np.zeros((), np.float32)
+_FROM_CORNERS = np.array([[0, 0, 1, 0], [0, 0, 0, 1], [-1, 0, 0, 0], [0, -1, 0, 0]], np.float32)
+_OPPOSITE = -np.eye(4, dtype=np.float32)[[2, 3, 0, 1]]  # where a box must reach beyond on each side to share anything
 
 
 def reach_of(xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(4, N) reach of (N, 4) left, top, right, bottom."""
-    corners = xyxy.T
-    reach = np.empty(corners.shape, np.float32)
-    reach[:2] = corners[2:]
-    np.negative(corners[:2], out=reach[2:])
-    return reach
+    """(4, N) reach of (N, 4) left, top, right, bottom; not a number, all of it, where a corner is not finite."""
+    with np.errstate(invalid="ignore"):
+        return np.dot(_FROM_CORNERS, xyxy.T)
 
 
 def grow(reach: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -44,10 +43,7 @@ def touching_pairs(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[n
     """(P,) rows and (P,) columns of all pairs of (4, N) and (4, M) boxes that share some area, in row-major order."""
     if reach.shape[1] * others.shape[1] > _MANY_PAIRS:
         return _sweep(reach, others)
-    opposite = np.empty(others.shape, others.dtype)  # what a box must reach beyond on each side
-    np.negative(others[2:], out=opposite[:2])
-    np.negative(others[:2], out=opposite[2:])
-    beyond = reach[:, :, None] > opposite[:, None]
+    beyond = reach[:, :, None] > np.dot(_OPPOSITE, others)[:, None]
     rows, columns = np.logical_and.reduce(beyond).nonzero()
     return rows, columns
 
@@ -76,14 +72,17 @@ def pair_iou(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], N
 
     A pair that does not touch has an IoU of 0 or below.
     """
-    shared = np.minimum(reach, others)
-    width, height = shared[:2] + shared[2:]
+    one, other, shared = (_areas_and_heights(box) for box in (reach, others, np.minimum(reach, others)))
+    either = one + other
+    either -= shared
+    iou, height_iou = shared / either
+    return iou, height_iou
+
+
+def _areas_and_heights(reach: NDArray[Any]) -> NDArray[Any]:
+    """(2, P) areas and heights of (4, P) boxes, heights at least 0."""
+    size = reach[:2] + reach[2:]
+    width, height = size
     np.maximum(height, _NOTHING, out=height)
-    size, other_size = reach[:2] + reach[2:], others[:2] + others[2:]
-    union = size[0] * size[1]
-    union += other_size[0] * other_size[1]
-    intersection = width * height
-    union -= intersection
-    either_height = size[1] + other_size[1]
-    either_height -= height
-    return intersection / union, height / either_height
+    width *= height
+    return size
