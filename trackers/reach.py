@@ -57,13 +57,12 @@ def _sweep(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp],
     left, other_left = -reach[2], -others[2]
     order = other_left.argsort(kind="stable")
     first = np.maximum.accumulate(others[0].take(order)).searchsorted(left, side="right")
-    beyond = other_left.take(order).searchsorted(reach[0], side="left")
-    counts = np.maximum(beyond - first, 0)
+    end = other_left.take(order).searchsorted(reach[0], side="left")
+    counts = np.maximum(end - first, 0)
     rows = np.arange(len(counts)).repeat(counts)
     columns = order.take(np.arange(len(rows)) + (first + counts - counts.cumsum()).take(rows))
-    shared = np.minimum(reach.take(rows, axis=1), others.take(columns, axis=1))
-    touch = (shared[:2] + shared[2:] > 0).all(axis=0)
-    key = np.sort((rows * others.shape[1] + columns)[touch])
+    beyond = reach.take(rows, axis=1) > np.dot(_OPPOSITE, others).take(columns, axis=1)
+    key = np.sort((rows * others.shape[1] + columns)[np.logical_and.reduce(beyond)])
     return np.divmod(key, others.shape[1])
 
 
