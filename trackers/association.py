@@ -9,7 +9,7 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
-_FEW_PAIRS = 64
+_FEW_PAIRS = 128
 """Up to here the solver is quicker than finding out what need not be solved."""
 
 _DENSE = 40
@@ -76,7 +76,7 @@ def best_pairs(
         if not is_settled.any():
             break
         settled.append((rows[is_settled], columns[is_settled]))
-        is_open = ~(np.isin(rows, rows[is_settled]) | np.isin(columns, columns[is_settled]))
+        is_open = ~(_are_among(rows, is_settled) | _are_among(columns, is_settled))
         rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
     if len(rows) > 1:
         is_best = _solve(rows, columns, worth)
@@ -86,6 +86,11 @@ def best_pairs(
     settled.append((rows, columns))
     all_rows, all_columns = zip(*settled, strict=True)
     return np.concatenate(all_rows), np.concatenate(all_columns)
+
+
+def _are_among(numbers: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P,) bool, which numbers are also there where `chosen` is."""
+    return (np.bincount(numbers, chosen) > 0).take(numbers)
 
 
 def _is_once(numbers: NDArray[np.intp]) -> bool:

@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MANY_PAIRS = 10_000
+_MANY_PAIRS = 8_000
 """From here on sorting is quicker than comparing everybody with everybody."""
+
+_MOST_BESIDE = 0.2
+"""Up to this share of all pairs sweeping pays; a box as wide as the picture is beside everybody."""
 
 _NOTHING = np.zeros((), np.float32)
 _FROM_CORNERS = np.array([[0, 0, 1, 0], [0, 0, 0, 1], [-1, 0, 0, 0], [0, -1, 0, 0]], np.float32)
@@ -43,6 +46,11 @@ def touching_pairs(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[n
     """(P,) rows and (P,) columns of all pairs of (4, N) and (4, M) boxes that share some area, in row-major order."""
     if reach.shape[1] * others.shape[1] > _MANY_PAIRS:
         return _sweep(reach, others)
+    return _compare(reach, others)
+
+
+def _compare(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """`touching_pairs` of few boxes, or of a throng: everybody with everybody."""
     beyond = reach[:, :, None] > np.dot(_OPPOSITE, others)[:, None]
     rows, columns = np.logical_and.reduce(beyond).nonzero()
     return rows, columns
@@ -59,6 +67,8 @@ def _sweep(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp],
     first = np.maximum.accumulate(others[0].take(order)).searchsorted(left, side="right")
     end = other_left.take(order).searchsorted(reach[0], side="left")
     counts = np.maximum(end - first, 0)
+    if counts.sum() > _MOST_BESIDE * reach.shape[1] * others.shape[1]:
+        return _compare(reach, others)
     rows = np.arange(len(counts)).repeat(counts)
     columns = order.take(np.arange(len(rows)) + (first + counts - counts.cumsum()).take(rows))
     beyond = reach.take(rows, axis=1) > np.dot(_OPPOSITE, others).take(columns, axis=1)

@@ -41,7 +41,7 @@ def test_crowds_are_swept_for_the_same_pairs_in_the_same_order(seed: int, count:
     corner = rng.integers(0, 100, (2, count, 2))
     boxes = np.concatenate([corner, corner + rng.integers(0, widest, (2, count, 2))], axis=2).astype(np.float32)
     one, other = (reach_of(xyxy) for xyxy in boxes)
-    for swept, compared in zip(reach._sweep(one, other), touching_pairs(one, other), strict=True):
+    for swept, compared in zip(reach._sweep(one, other), reach._compare(one, other), strict=True):
         np.testing.assert_array_equal(swept, compared)
 
 
