@@ -1,8 +1,4 @@
-"""Which detection is which tracklet: how alike a pair of boxes is, and the best pairing of all.
-
-Most tracklets are far from most detections. So nothing here asks for a full matrix: first the pairs that touch are
-listed, then only these are measured and matched.
-"""
+"""The best pairing of all: linear assignment in which most pairs do not come into question."""
 
 from __future__ import annotations
 
@@ -13,8 +9,11 @@ import lap
 import numpy as np
 from numpy.typing import NDArray
 
-_FEW_PAIRS = 64
+_FEW_PAIRS = 128
 """Up to here the solver is quicker than finding out what need not be solved."""
+
+_DENSE = 40
+"""Up to here a matrix with idle rows is solved sooner than its rows are numbered anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,38 +43,18 @@ def assign(cost: NDArray[np.float64], limit: float) -> Assignment:
         limit: What a pair must be cheaper than.
     """
     rows, columns = np.nonzero(cost < limit)
-    chosen = np.sort(best_pairs(rows, columns, limit - cost[rows, columns]))
-    rows, columns = rows[chosen], columns[chosen]
+    rows, columns = best_pairs(rows, columns, limit - cost[rows, columns])
+    order = rows.argsort()
+    rows, columns = rows.take(order), columns.take(order)
     return Assignment(
         rows, columns, np.setdiff1d(np.arange(cost.shape[0]), rows), np.setdiff1d(np.arange(cost.shape[1]), columns)
     )
 
 
-def touching_pairs(xyxy: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(P,) rows and (P,) columns of all pairs of (N, 4) and (M, 4) boxes that share some area, in row-major order."""
-    left, top, right, bottom = others.T
-    touch = xyxy[:, 0, None] < right
-    touch &= xyxy[:, 2, None] > left
-    touch &= xyxy[:, 1, None] < bottom
-    touch &= xyxy[:, 3, None] > top
-    rows, columns = touch.nonzero()
-    return rows, columns
-
-
-def pair_iou(xyxy: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, (P, 4) and (P, 4), and (P,) IoU of their vertical extents alone; none is empty."""
-    corners, other_corners = xyxy.T, others.T
-    shared = np.minimum(corners[2:], other_corners[2:])
-    shared -= np.maximum(corners[:2], other_corners[:2])
-    np.maximum(shared, 0, out=shared)
-    size, other_size = corners[2:] - corners[:2], other_corners[2:] - other_corners[:2]
-    intersection = shared[0] * shared[1]
-    union = size[0] * size[1] + other_size[0] * other_size[1] - intersection
-    return intersection / union, shared[1] / (size[1] + other_size[1] - shared[1])
-
-
-def best_pairs(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """Which of the pairs make the matching of greatest total worth, in which nobody is in two pairs.
+def best_pairs(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The matching of greatest total worth among some pairs: nobody is in two of them.
 
     Exact. Pairs without a rival are in it. So is a pair that is worth more than its best rival on either side together,
     because whoever gives it up can get no more than these two; taking it frees others from their rivals in turn. What
@@ -87,25 +66,37 @@ def best_pairs(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray
         worth: (P,) above 0.
 
     Returns:
-        (K,) indices of the chosen pairs.
+        (K,) rows and (K,) columns of the chosen pairs.
     """
-    if len(rows) < 2:
-        return np.arange(len(rows))
-    rivals = np.bincount(rows).take(rows) + np.bincount(columns).take(columns)  # 2: only the pair itself
-    open_pairs = (rivals > 2).nonzero()[0]
-    if len(open_pairs) == 0:
-        return np.arange(len(rows))
-    chosen = [(rivals == 2).nonzero()[0]]
-    while len(open_pairs) > _FEW_PAIRS:
-        row, column, gain = rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs)
-        is_settled = gain > _best_rival(row, gain) + _best_rival(column, gain)
+    if len(rows) < 2 or (_is_once(rows) and _is_once(columns)):
+        return rows, columns
+    settled = []
+    while len(rows) > _FEW_PAIRS:
+        is_settled = worth > _best_rival(rows, worth) + _best_rival(columns, worth)
         if not is_settled.any():
             break
-        chosen.append(open_pairs[is_settled])
-        open_pairs = open_pairs[~(np.isin(row, row[is_settled]) | np.isin(column, column[is_settled]))]
-    if len(open_pairs):
-        chosen.append(open_pairs[_solve(rows.take(open_pairs), columns.take(open_pairs), worth.take(open_pairs))])
-    return np.concatenate(chosen)
+        settled.append((rows[is_settled], columns[is_settled]))
+        is_open = ~(_are_among(rows, is_settled) | _are_among(columns, is_settled))
+        rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
+    if len(rows) > 1:
+        is_best = _solve(rows, columns, worth)
+        rows, columns = rows.compress(is_best), columns.compress(is_best)
+    if not settled:
+        return rows, columns
+    settled.append((rows, columns))
+    all_rows, all_columns = zip(*settled, strict=True)
+    return np.concatenate(all_rows), np.concatenate(all_columns)
+
+
+def _are_among(numbers: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P,) bool, which numbers are also there where `chosen` is."""
+    return (np.bincount(numbers, chosen) > 0).take(numbers)
+
+
+def _is_once(numbers: NDArray[np.intp]) -> bool:
+    """Whether no number is there twice."""
+    counts = np.bincount(numbers)
+    return counts.item(counts.argmax()) == 1
 
 
 def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -123,12 +114,18 @@ def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> ND
 
 def _solve(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """(P,) bool, the pairs of the best matching, by a dense matrix in which staying alone is worth nothing."""
-    row, column = _renumber(rows), _renumber(columns)
-    size = int(max(row.max(), column.max())) + 1
+    size = _span(rows, columns)
+    if size > _DENSE:
+        rows, columns = _renumber(rows), _renumber(columns)
+        size = _span(rows, columns)
     cost = np.zeros((size, size))
-    cost[row, column] = -worth
-    _, column_of_row, _ = lap.lapjv(cost)
-    return column_of_row.take(row) == column
+    cost[rows, columns] = -worth
+    column_of_row, _ = lap.lapjv(cost, return_cost=False)
+    return column_of_row.take(rows) == columns
+
+
+def _span(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> int:
+    return max(rows.item(rows.argmax()), columns.item(columns.argmax())) + 1
 
 
 def _renumber(numbers: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -51,12 +51,10 @@ class ByteTracker(OnlineTracker):
             )
         self._low_confidence = low_confidence
 
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
+    def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:
         tracklets = self._tracklets
-        matching = Matching(tracklets, detections, group)
-        is_high = detections.confidence >= self._high_confidence
         is_low = detections.confidence >= self._low_confidence
-        is_low &= ~is_high
+        is_low ^= is_high
         is_tentative = tracklets.state == TENTATIVE
         is_known = ~is_tentative
         likeness = self._likeness(matching, detections)
@@ -67,7 +65,6 @@ class ByteTracker(OnlineTracker):
         matching.round(is_tentative, is_high, _TENTATIVE, likeness)
         if tracklets.step_seconds >= self._confirm_seconds:  # a slow camera, where one step may leave the box
             matching.grown_round(is_tentative, is_high, _GROWN)
-        return matching
 
     def _likeness(self, matching: Matching, detections: Detections) -> NDArray[np.float32]:
         """(P,) how similar the near pairs are in the rounds of the sure detections."""

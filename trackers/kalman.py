@@ -12,10 +12,11 @@ which for a standing person is DeepSORT's height, and for a car seen from the si
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector import xyxy_to_cxcywh
 from vidan.trackers.tracks import Affine
 
 # Standard deviations in sizes of the box, for cx, cy, w, h. The variance of a random walk grows with time, so that its
@@ -40,52 +41,68 @@ _ROWS = range(7)
     _ACCELERATION_DENSITY,
 ) = _ROWS
 
+_SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
+_CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
+_MEASURED = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])  # and back
+_REACH = _CORNERS[[2, 3, 0, 1]] * [[1], [1], [-1], [-1]]
+# What observations bring with them, per square of the size: (3, 4, 1) noise of measurement, drift and acceleration, and
+# (7, 4, 1) the state of a new box, all of it but the position.
+_NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2
+_FIRST = np.zeros((len(_ROWS), 4, 1))
+_FIRST[_POSITION_VARIANCE] = _FIRST_POSITION**2
+_FIRST[_VELOCITY_VARIANCE] = _FIRST_VELOCITY[:, None] ** 2
+_FIRST[_DRIFT_DENSITY:] = _NOISE[1:]
+
 
 class BoxKalman:
-    """Filtered boxes as parallel arrays: box i is the i-th of those added and not dropped since."""
+    """Filtered boxes as parallel arrays: box i is the i-th of those added and not dropped since.
+
+    All numbers of one kind lie side by side in memory, box after box, because most scenes are small: there a NumPy call
+    costs the same whatever it computes, and what one call can do for all coordinates and kinds is not done by several.
+    """
 
     def __init__(self) -> None:
-        self._state = np.zeros((len(_ROWS), 0, 4))
+        self._state = np.zeros((len(_ROWS), 4, 0))
 
     def __len__(self) -> int:
-        return self._state.shape[1]
+        return self._state.shape[2]
 
     @property
     def position(self) -> NDArray[np.float64]:
         """(N, 4) cx, cy, w, h in pixels."""
-        return self._state[_POSITION]
+        return self._state[_POSITION].T
 
     @property
     def velocity(self) -> NDArray[np.float64]:
         """(N, 4) of cx, cy, w, h in pixels per second."""
-        return self._state[_VELOCITY]
+        return self._state[_VELOCITY].T
 
     @property
     def covariance(self) -> NDArray[np.float64]:
         """(N, 4, 3) for each coordinate var(position), cov(position, velocity), var(velocity)."""
-        return np.moveaxis(self._state[_POSITION_VARIANCE : _VELOCITY_VARIANCE + 1], 0, 2)
+        return self._state[_POSITION_VARIANCE : _VELOCITY_VARIANCE + 1].T
 
     @property
-    def xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the positions as boxes; one that shrank unobserved is empty, never inside out."""
-        centre, half_size = self.position[:, :2], np.maximum(self.position[:, 2:], 0) / 2
-        return np.concatenate([centre - half_size, centre + half_size], axis=1, dtype=np.float32)
+    def reach(self) -> NDArray[np.float32]:
+        """(4, N) right, bottom, -left, -top; see `reach.py`. A box that shrank unobserved is empty, not inside out."""
+        return np.dot(_REACH, np.maximum(self._state[_POSITION], _SMALLEST)).astype(np.float32)
+
+    def xyxy(self, boxes: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(len(boxes), 4) float32, the positions of some as boxes."""
+        corners = np.dot(_CORNERS, np.maximum(self._state[_POSITION].take(boxes, axis=1), _SMALLEST))
+        return corners.T.astype(np.float32, order="C")
 
     def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(len(boxes), 2) standard deviations of the centres of some boxes, in their widths and heights."""
-        variance = self._state[_POSITION_VARIANCE, :, :2].take(boxes, axis=0)
-        return np.sqrt(variance) / np.maximum(self.position[:, 2:].take(boxes, axis=0), 1.0)
+        """(2, len(boxes)) standard deviations of the centres of some boxes, in their widths and heights."""
+        variance = self._state[_POSITION_VARIANCE, :2].take(boxes, axis=1)
+        return np.sqrt(variance) / np.maximum(self._state[_POSITION, 2:].take(boxes, axis=1), 1.0)
 
     def add(self, xyxy: NDArray[np.float32]) -> None:
         """Appends (M, 4) boxes with a velocity of zero, give or take `_FIRST_VELOCITY`."""
         position, size_squared = _measure(xyxy)
-        new = np.zeros((len(_ROWS), *position.shape))
+        new = _FIRST * size_squared
         new[_POSITION] = position
-        new[_POSITION_VARIANCE] = _FIRST_POSITION**2 * size_squared
-        new[_VELOCITY_VARIANCE] = _FIRST_VELOCITY**2 * size_squared
-        new[_DRIFT_DENSITY] = _DRIFT**2 * size_squared
-        new[_ACCELERATION_DENSITY] = _ACCELERATION**2 * size_squared
-        self._state = np.concatenate([self._state, new], axis=1)
+        self._state = np.concatenate([self._state, new], axis=2)
 
     def predict(self, dt_seconds: float) -> None:
         """Moves all boxes on in time.
@@ -95,41 +112,22 @@ class BoxKalman:
         6.2.2), so that two half steps make one whole step in the mean and in the covariance. Mean, covariance and noise
         of a coordinate all grow linearly in each other, so one matrix moves everything.
         """
-        dt = dt_seconds
-        step = np.array(
-            [
-                [1, dt, 0, 0, 0, 0, 0],
-                [0, 1, 0, 0, 0, 0, 0],
-                [0, 0, 1, 2 * dt, dt**2, dt, dt**3 / 3],
-                [0, 0, 0, 1, dt, 0, dt**2 / 2],
-                [0, 0, 0, 0, 1, 0, dt],
-                [0, 0, 0, 0, 0, 1, 0],
-                [0, 0, 0, 0, 0, 0, 1],
-            ]
-        )
-        self._state = (step @ self._state.reshape(len(_ROWS), -1)).reshape(self._state.shape)
+        state = self._state.reshape(len(_ROWS), -1)
+        self._state = np.dot(_transition(dt_seconds), state).reshape(self._state.shape)
 
     def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
-        """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed.
-
-        All are computed: to have been observed with an infinite error is not to have been observed.
-        """
-        position, velocity, variance, covariance, velocity_variance, drift, acceleration = self._state
-        measured = position.copy()
-        measured[boxes], size_squared = _measure(xyxy)
-        drift[boxes] = _DRIFT**2 * size_squared
-        acceleration[boxes] = _ACCELERATION**2 * size_squared
-        error = np.full((len(self), 1), np.inf)
-        error[boxes] = _MEASUREMENT**2 * size_squared
-        innovation = measured - position
-        innovation_variance = variance + error
-        gain, velocity_gain = variance / innovation_variance, covariance / innovation_variance
-        position += gain * innovation  # views of the state: writing to them is the point
-        velocity += velocity_gain * innovation
-        velocity_variance -= velocity_gain * covariance
-        rest = 1 - gain
-        variance *= rest
-        covariance *= rest
+        """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed."""
+        measured, size_squared = _measure(xyxy)
+        noise = _NOISE * size_squared
+        state = self._state.take(boxes, axis=2)
+        moments, variances = state[: _VELOCITY + 1], state[_POSITION_VARIANCE : _COVARIANCE + 1]
+        gains = variances / (variances[0] + noise[0])  # of position, of velocity
+        measured -= moments[0]  # by now the innovation
+        moments += gains * measured
+        state[_VELOCITY_VARIANCE] -= gains[1] * variances[1]
+        variances *= 1.0 - gains[0]
+        state[_DRIFT_DENSITY:] = noise[1:]
+        self._state[:, :, boxes] = state
 
     def warp(self, motion: Affine) -> None:
         """Takes all boxes into another picture: turned, shifted and scaled alike in all directions.
@@ -137,34 +135,51 @@ class BoxKalman:
         Centres and their velocities turn; sizes scale, for a box stays upright. Errors of x and y are alike and
         independent, and so they are from whichever side they are seen: covariances and noise scale, and do not turn.
         """
-        linear, shift = motion[:, :2], motion[:, 2]
+        linear, shift = motion[:, :2], motion[:, 2:]
         area_scale = abs(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
         moments = self._state[: _VELOCITY + 1]
-        moments[:, :, :2] = moments[:, :, :2] @ linear.T
-        moments[:, :, 2:] *= np.sqrt(area_scale)
-        moments[_POSITION, :, :2] += shift
+        moments[:, :2] = linear @ moments[:, :2]
+        moments[:, 2:] *= np.sqrt(area_scale)
+        moments[_POSITION, :2] += shift
         self._state[_POSITION_VARIANCE:] *= area_scale
 
     def copy(self, boxes: NDArray[np.intp]) -> BoxKalman:
         """A filter of its own that holds these boxes as they are now."""
         other = BoxKalman()
-        other._state = self._state.take(boxes, axis=1)
+        other._state = self._state.take(boxes, axis=2)
         return other
 
     def append(self, other: BoxKalman) -> None:
         """Appends the boxes of another filter."""
-        self._state = np.concatenate([self._state, other._state], axis=1)
+        self._state = np.concatenate([self._state, other._state], axis=2)
 
     def put(self, boxes: NDArray[np.intp], other: BoxKalman) -> None:
         """Makes the boxes of these indices what the boxes of another filter are."""
-        self._state[:, boxes] = other._state
+        self._state[:, :, boxes] = other._state
 
     def keep(self, boxes: NDArray[np.intp]) -> None:
         """Drops all boxes but these."""
-        self._state = self._state.take(boxes, axis=1)
+        self._state = self._state.take(boxes, axis=2)
+
+
+@lru_cache(maxsize=64)  # most frames of a stream are equally far apart
+def _transition(dt: float) -> NDArray[np.float64]:
+    """(7, 7) what `dt` seconds make of the rows of the state."""
+    return np.array(
+        [
+            [1, dt, 0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0, 0, 0],
+            [0, 0, 1, 2 * dt, dt**2, dt, dt**3 / 3],
+            [0, 0, 0, 1, dt, 0, dt**2 / 2],
+            [0, 0, 0, 0, 1, 0, dt],
+            [0, 0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 0, 1],
+        ]
+    )
 
 
 def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, 4) cx, cy, w, h and (N, 1) squares of the longer sides."""
-    position = xyxy_to_cxcywh(xyxy.astype(np.float64))
-    return position, np.maximum(position[:, 2], position[:, 3])[:, None] ** 2
+    """(4, N) cx, cy, w, h and (N,) squares of the longer sides."""
+    measured = np.dot(_MEASURED, xyxy.T.astype(np.float64))
+    longer = np.maximum(measured[2], measured[3])
+    return measured, longer * longer

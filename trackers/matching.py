@@ -1,4 +1,7 @@
-"""One frame's answer to "who is whom", found in rounds: what one round pairs, the next ones leave alone."""
+"""One frame's answer to "who is whom", found in rounds: what one round pairs, the next ones leave alone.
+
+Who looks for somebody is a mask that all rounds share: a round takes those out of it whom it pairs.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidan.detector import Detections
-from vidan.trackers.association import best_pairs, pair_iou, touching_pairs
+from vidan.trackers.association import best_pairs
+from vidan.trackers.reach import grow, pair_iou, touching_pairs
 from vidan.trackers.tracklets import Tracklets
 
 # How far boxes are grown to each side, in widths and heights: a base, and deviations of the predicted centre.
@@ -22,8 +25,8 @@ class Matching:
 
     Args:
         tracklets: Moved on to the time of the frame.
-        detections: All of the frame.
-        group: (len(detections),) their class groups; boxes of different groups never pair.
+        detected: (4, M) reach of all detections of the frame.
+        group: (M,) their class groups; boxes of different groups never pair.
         with_heights: Two boxes are as similar as their IoU times the IoU of their vertical extents, not as their IoU.
 
     Attributes:
@@ -33,26 +36,24 @@ class Matching:
     """
 
     def __init__(
-        self, tracklets: Tracklets, detections: Detections, group: NDArray[np.int64], with_heights: bool = True
+        self, tracklets: Tracklets, detected: NDArray[np.float32], group: NDArray[np.int64], with_heights: bool
     ) -> None:
         self._tracklets = tracklets
-        self._detections = detections
+        self._detected = detected
         self._group = group
         self._with_heights = with_heights
-        self._is_taken_row = np.zeros(len(tracklets), np.bool_)
-        self._is_taken_column = np.zeros(len(detections), np.bool_)
         self._found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-        self.place(tracklets.motion.xyxy)
+        self.place(tracklets.motion.reach)
 
-    def place(self, xyxy: NDArray[np.float32]) -> None:
-        """From now on the tracklets are taken to be at these (N, 4) boxes, and no longer where the filter has them."""
-        self._xyxy = xyxy
-        rows, columns = touching_pairs(xyxy, self._detections.xyxy)
-        is_one_group = self._tracklets.group.take(rows) == self._group.take(columns)
-        if np.count_nonzero(is_one_group) < len(is_one_group):
+    def place(self, reach: NDArray[np.float32]) -> None:
+        """From now on the tracklets are taken to be at these (4, N) boxes, and no longer where the filter has them."""
+        self._expected = reach
+        rows, columns = touching_pairs(reach, self._detected)
+        is_one_group = self._is_one_group(rows, columns)
+        if np.count_nonzero(is_one_group) < len(rows):
             rows, columns = rows[is_one_group], columns[is_one_group]
-        iou, height_iou = pair_iou(xyxy.take(rows, axis=0), self._detections.xyxy.take(columns, axis=0))
         self.rows, self.columns = rows, columns
+        iou, height_iou = pair_iou(reach.take(rows, axis=1), self._detected.take(columns, axis=1))
         self.similarity = iou * height_iou if self._with_heights else iou
 
     @property
@@ -64,10 +65,6 @@ class Matching:
         rows, columns = zip(*self._found, strict=True) if self._found else ((nobody,), (nobody,))
         return np.concatenate(rows), np.concatenate(columns)
 
-    def free(self, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Indices of the wanted detections that are nobody yet."""
-        return (wanted & ~self._is_taken_column).nonzero()[0]
-
     def round(
         self,
         wants_row: NDArray[np.bool_],
@@ -75,53 +72,59 @@ class Matching:
         least: float,
         similarity: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        """Pairs tracklets and detections that are wanted, free, near, and more similar than `least`.
+        """Pairs tracklets and detections that look for somebody, are near, and more similar than `least`.
 
         Args:
-            wants_row: (N,) of the tracklets.
-            wants_column: (M,) of the detections.
+            wants_row: (N,) the tracklets that look; who is paired is struck off.
+            wants_column: (M,) the detections that look; who is paired is struck off.
             least: What must be exceeded.
             similarity: (P,) of the near pairs, instead of that of their boxes.
         """
-        wants_row, wants_column = wants_row & ~self._is_taken_row, wants_column & ~self._is_taken_column
-        if not (np.count_nonzero(wants_row) and np.count_nonzero(wants_column)):
+        if len(wants_column.nonzero()[0]) == 0 or len(wants_row.nonzero()[0]) == 0:  # quicker than any()
             return
-        rows, columns = self.rows, self.columns
         similarity = self.similarity if similarity is None else similarity
         wanted = similarity > least
-        wanted &= wants_row.take(rows)
-        wanted &= wants_column.take(columns)
+        wanted &= wants_row.take(self.rows)
+        wanted &= wants_column.take(self.columns)
         index = wanted.nonzero()[0]
         if len(index):
-            self._pair(rows.take(index), columns.take(index), similarity.take(index) - least)
+            worth = similarity.take(index) - least
+            self._pair(wants_row, wants_column, self.rows.take(index), self.columns.take(index), worth)
 
     def grown_round(self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: float) -> None:
-        """Pairs tracklets and detections that are wanted, free and overlap once both have grown."""
-        wanted_rows, wanted_columns = (wants_row & ~self._is_taken_row).nonzero()[0], self.free(wants_column)
+        """A round of those that overlap once both have grown."""
+        wanted_rows, wanted_columns = wants_row.nonzero()[0], wants_column.nonzero()[0]
         if len(wanted_rows) == 0 or len(wanted_columns) == 0:
             return
-        xyxy, others = self._xyxy.take(wanted_rows, axis=0), self._detections.xyxy.take(wanted_columns, axis=0)
+        reach, others = self._expected.take(wanted_rows, axis=1), self._detected.take(wanted_columns, axis=1)
         uncertainty = self._tracklets.motion.uncertainty(wanted_rows)
         growth = np.minimum(_GROWTH + _DEVIATIONS * uncertainty, _MOST_GROWTH).astype(np.float32)
-        row, column = touching_pairs(_grow(xyxy, growth), _grow(others, growth.max(axis=0)))  # some do not quite
-        growth, xyxy, others = growth.take(row, axis=0), xyxy.take(row, axis=0), others.take(column, axis=0)
-        iou, height_iou = pair_iou(_grow(xyxy, growth), _grow(others, growth))
+        most = growth.max(axis=1, keepdims=True)  # for all detections at once; some pairs then do not quite touch
+        row, column = touching_pairs(grow(reach, growth), grow(others, most))
+        if len(row) == 0:
+            return
+        growth, rows, columns = growth.take(row, axis=1), wanted_rows.take(row), wanted_columns.take(column)
+        iou, height_iou = pair_iou(grow(reach.take(row, axis=1), growth), grow(others.take(column, axis=1), growth))
         similarity = iou * height_iou
-        rows, columns = wanted_rows.take(row), wanted_columns.take(column)
-        is_good = similarity > least
-        is_good &= self._tracklets.group.take(rows) == self._group.take(columns)
-        if np.count_nonzero(is_good):
-            self._pair(rows[is_good], columns[is_good], similarity[is_good] - least)
+        wanted = similarity > least
+        wanted &= self._is_one_group(rows, columns)
+        index = wanted.nonzero()[0]
+        if len(index):
+            worth = similarity.take(index) - least
+            self._pair(wants_row, wants_column, rows.take(index), columns.take(index), worth)
 
-    def _pair(self, rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> None:
-        chosen = best_pairs(rows, columns, worth)
-        rows, columns = rows.take(chosen), columns.take(chosen)
-        self._is_taken_row[rows] = True
-        self._is_taken_column[columns] = True
+    def _is_one_group(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return self._tracklets.group.take(rows) == self._group.take(columns)
+
+    def _pair(
+        self,
+        wants_row: NDArray[np.bool_],
+        wants_column: NDArray[np.bool_],
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        worth: NDArray[np.floating[Any]],
+    ) -> None:
+        rows, columns = best_pairs(rows, columns, worth)
+        wants_row[rows] = False
+        wants_column[columns] = False
         self._found.append((rows, columns))
-
-
-def _grow(xyxy: NDArray[np.float32], growth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 4) boxes that reach further to each side, by (N, 2) or (2,) widths and heights."""
-    margin = (xyxy[:, 2:] - xyxy[:, :2]) * growth
-    return np.concatenate([xyxy[:, :2] - margin, xyxy[:, 2:] + margin], axis=1, dtype=np.float32)

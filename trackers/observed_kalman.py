@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.trackers.kalman import BoxKalman
+from vidan.trackers.reach import reach_of
 from vidan.trackers.tracks import Affine
 
 _PLACE, _TIME = slice(0, 2), 2  # of a milestone
@@ -39,9 +40,9 @@ class ObservedKalman(BoxKalman):
         self._near, self._far = np.zeros((0, 3)), np.zeros((0, 3))
 
     @property
-    def observed_xyxy(self) -> NDArray[np.float32]:
-        """(N, 4) float32, the boxes that were last seen."""
-        return self._observed.astype(np.float32)
+    def observed_reach(self) -> NDArray[np.float32]:
+        """(4, N) right, bottom, -left, -top of the boxes as they were last seen."""
+        return reach_of(self._observed.astype(np.float32))
 
     def turn(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> NDArray[np.float64]:
         """(P,) by how much, 0..pi, each box would turn if it were seen next at these (P, 4) boxes; pi / 2: no idea."""

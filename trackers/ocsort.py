@@ -28,22 +28,20 @@ class OcSortTracker(OnlineTracker):
     Detections below `high_confidence` are not looked at.
     """
 
+    _with_heights = False
     _motion: ObservedKalman
 
     def _make_motion(self) -> BoxKalman:
         self._motion = ObservedKalman(_DIRECTION_SECONDS)
         return self._motion
 
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
-        matching = Matching(self._tracklets, detections, group, with_heights=False)
+    def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:
         everybody = np.ones(len(self._tracklets), np.bool_)
-        is_high = detections.confidence >= self._high_confidence
 
         turn = self._motion.turn(matching.rows, detections.xyxy.take(matching.columns, axis=0))
         likeness = matching.similarity + _MOMENTUM * (0.5 - turn / np.pi)
         likeness[matching.similarity <= _LEAST_IOU] = -1  # momentum chooses between those who are near, no more
         matching.round(everybody, is_high, _LEAST_IOU - _MOMENTUM / 2, likeness)
 
-        matching.place(self._motion.observed_xyxy)
+        matching.place(self._motion.observed_reach)
         matching.round(everybody, is_high, _LEAST_IOU)
-        return matching

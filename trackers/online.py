@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vidan.detector import Detections
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.matching import Matching
+from vidan.trackers.reach import reach_of
 from vidan.trackers.tracklets import ClassGroups, Tracklets
 from vidan.trackers.tracks import Affine, Tracks, check_detections
 
@@ -50,6 +51,8 @@ class OnlineTracker(ABC):
         ValueError: If an argument is out of its range.
     """
 
+    _with_heights = True  # whether boxes must be alike in height, too; see `Matching`
+
     def __init__(
         self,
         *,
@@ -83,16 +86,21 @@ class OnlineTracker(ABC):
         Raises:
             ValueError: If time does not grow, or a detection is no box.
         """
-        check_detections(detections)
+        reach = reach_of(detections.xyxy)
+        check_detections(detections, reach)
         tracklets = self._tracklets
         ended = tracklets.advance(pts_seconds)
         if motion is not None:
             tracklets.motion.warp(motion)
         group = self._groups.of(detections.class_id)
-        matching = self._associate(detections, group)
-        born = matching.free(detections.confidence >= max(self._high_confidence, self._new_confidence))
+        is_high = detections.confidence >= self._high_confidence
+        matching = Matching(tracklets, reach, group, self._with_heights)
+        self._associate(matching, detections, is_high)
+        born = is_high.nonzero()[0]
+        if len(born):
+            born = born.compress(detections.confidence.take(born) >= self._new_confidence)
         tracklets.see(*matching.pairs, detections, born, group)
-        return tracklets.answer(ended)
+        return tracklets.answer(detections, ended)
 
     def finish(self) -> tuple[int, ...]:
         """Ids of the confirmed tracklets that were still alive, lost ones included; see `Tracker.finish`."""
@@ -103,8 +111,14 @@ class OnlineTracker(ABC):
         self._tracklets = self._make_tracklets()
 
     @abstractmethod
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
-        """Who is whom; the tracklets have been moved on to the time of the frame and into its picture."""
+    def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:
+        """Finds who is whom; the tracklets have been moved on to the time of the frame and into its picture.
+
+        Args:
+            matching: Of this frame, before any round.
+            detections: All of the frame.
+            is_high: (len(detections),) those of high confidence; who is found to be a tracklet is struck off.
+        """
 
     def _make_motion(self) -> BoxKalman:
         """The motion filter, empty."""

@@ -23,8 +23,7 @@ class SortTracker(OnlineTracker):
     Detections below `high_confidence` are not looked at.
     """
 
-    def _associate(self, detections: Detections, group: NDArray[np.int64]) -> Matching:
-        matching = Matching(self._tracklets, detections, group, with_heights=False)
-        everybody = np.ones(len(self._tracklets), np.bool_)
-        matching.round(everybody, detections.confidence >= self._high_confidence, _LEAST_IOU)
-        return matching
+    _with_heights = False
+
+    def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:
+        matching.round(np.ones(len(self._tracklets), np.bool_), is_high, _LEAST_IOU)

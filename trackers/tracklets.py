@@ -10,7 +10,6 @@ whom, and says so once (`see`); nothing here loops over tracklets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class Tracklets:
         motion: Of all rows.
         track_id: (N,) int64.
         group: (N,) int64, the class group that each tracklet was born into and never leaves.
-        state: (N,) int8, TENTATIVE, CONFIRMED or LOST.
+        state: (N,) int64, TENTATIVE, CONFIRMED or LOST.
         seen_seconds: (N,) when each was last seen.
         embedding: (N, E) float32, what each looks like by and large, as unit vectors; zeros if nobody has looked, and
             E is 0 until somebody does.
@@ -88,13 +87,7 @@ class Tracklets:
         self.motion = motion
         self.now_seconds = -np.inf
         self.step_seconds = 0.0
-        self.track_id = np.zeros(0, np.int64)
-        self.group = np.zeros(0, np.int64)
-        self.state = np.zeros(0, np.int8)
-        self._born_seconds = np.zeros(0)
-        self.seen_seconds = np.zeros(0)
-        self._born_frame = np.zeros(0, np.int64)
-        self._confidence = np.zeros(0, np.float32)
+        self._set_rows(np.zeros((5, 0), np.int64), np.zeros((2, 0)))
         self.embedding = np.zeros((0, 0), np.float32)
         self._votes = np.zeros((0, 1))  # (N, highest class so far + 1), sums of confidences
         self._next_id = 1
@@ -120,20 +113,20 @@ class Tracklets:
         if not pts_seconds > self.now_seconds:
             raise ValueError(f"time must grow from frame to frame: {pts_seconds} s came after {self.now_seconds} s")
         slow_pace = 2 * self.step_seconds
-        if np.isfinite(self.now_seconds):
+        if self.now_seconds > -np.inf:
             self.step_seconds = pts_seconds - self.now_seconds
         self.now_seconds = pts_seconds
         self._frame += 1
         if len(self) == 0:
             return ()
-        is_over = self.seen_seconds < pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
         ended: tuple[int, ...] = ()
-        if np.count_nonzero(is_over):
-            is_over &= self.state != TENTATIVE
+        long_ago = pts_seconds - self._lost_after_seconds - _SIMULTANEOUS
+        if self.seen_seconds.item(self.seen_seconds.argmin()) < long_ago:
+            is_over = (self.seen_seconds < long_ago) & (self.state != TENTATIVE)
             if self.step_seconds <= slow_pace:
                 is_over &= self.state == LOST
             ended = tuple(self.track_id[is_over].tolist())
-            self._keep(~is_over)
+            self._keep((~is_over).nonzero()[0])
         self.motion.predict(self.step_seconds)
         return ended
 
@@ -156,39 +149,42 @@ class Tracklets:
             born: (B,) indices of detections that are nobody yet.
             group: Class groups of all detections.
         """
+        count, tentative = len(self), (self.state == TENTATIVE).nonzero()[0]
         if len(rows):
             self.motion.update(rows, detections.xyxy.take(columns, axis=0))
-            self._note(rows, detections, columns)
-        if len(rows) < len(self):
-            is_unseen = self.seen_seconds < self.now_seconds
-            is_gone = is_unseen & (self.state == TENTATIVE)
-            self.state[is_unseen] = LOST
-            if np.count_nonzero(is_gone):
-                self._keep(~is_gone)
         if len(born):
-            self._bear(detections, born, group)
+            rows, columns = self._bear(rows, columns, detections, born, group)
+            tentative = np.concatenate([tentative, rows[-len(born) :]])
+        self._note(rows, columns, detections)
+        if len(rows) - len(born) < count:
+            self.state[self.seen_seconds < self.now_seconds] = LOST
+        if len(tentative):
+            self._judge(tentative)
 
-    def answer(self, ended: tuple[int, ...]) -> Tracks:
-        """The tracker's answer for the current frame: who was seen in it, boxes filtered."""
-        rows = (self.seen_seconds == self.now_seconds).nonzero()[0]
+    def answer(self, detections: Detections, ended: tuple[int, ...]) -> Tracks:
+        """The tracker's answer for the current frame of these detections: who was seen in it, boxes filtered."""
+        is_seen = self.seen_seconds == self.now_seconds
+        rows = is_seen.nonzero()[0]
         votes = self._votes.take(rows, axis=0)
-        class_id = votes.argmax(axis=1)
+        share = votes.max(axis=1)
+        share /= votes.sum(axis=1)
         return Tracks(
             track_id=self.track_id.take(rows),
-            xyxy=self.motion.xyxy.take(rows, axis=0),
-            confidence=self._confidence.take(rows),
-            class_id=class_id,
-            class_share=(votes.max(axis=1) / votes.sum(axis=1)).astype(np.float32),
+            xyxy=self.motion.xyxy(rows),
+            confidence=detections.confidence.take(self._detection.take(rows)),
+            class_id=votes.argmax(axis=1),
+            class_share=share.astype(np.float32),
             confirmed=self.state.take(rows) == CONFIRMED,
-            observed=np.ones(len(rows), np.bool_),
+            observed=is_seen.take(rows),
             ended=ended,
         )
 
-    def _note(self, rows: NDArray[np.intp], detections: Detections, columns: NDArray[np.intp]) -> None:
+    def _note(self, rows: NDArray[np.intp], columns: NDArray[np.intp], detections: Detections) -> None:
         """Keeps what a sighting says besides the place."""
         confidence, class_id = detections.confidence.take(columns), detections.class_id.take(columns)
         self.seen_seconds[rows] = self.now_seconds
-        self._confidence[rows] = confidence
+        self.state[rows] = CONFIRMED
+        self._detection[rows] = columns
         try:
             self._votes[rows, class_id] += confidence
         except IndexError:  # a class that was not met before
@@ -196,11 +192,17 @@ class Tracklets:
             self._votes[rows, class_id] += confidence
         if detections.embedding is not None:
             self._look(rows, detections.embedding.take(columns, axis=0))
-        # A tentative tracklet was seen in every frame of its life, or else it would be gone.
-        is_believed = self._frame - self._born_frame.take(rows) >= self._confirm_frames - 1
-        is_believed |= self.now_seconds - self._born_seconds.take(rows) >= self._confirm_seconds
-        is_believed |= self.state.take(rows) == LOST
-        self.state[rows] = np.where(is_believed, CONFIRMED, TENTATIVE)
+
+    def _judge(self, rows: NDArray[np.intp]) -> None:
+        """Whether these, tentative so far, still are, or are gone. They were seen in every frame of their lives."""
+        is_unsure = self._born_frame.take(rows) > self._frame - self._confirm_frames + 1
+        is_unsure &= self.now_seconds - self._born_seconds.take(rows) < self._confirm_seconds
+        self.state[rows.compress(is_unsure)] = TENTATIVE
+        is_gone = self.seen_seconds.take(rows) < self.now_seconds
+        if np.count_nonzero(is_gone):
+            stays = np.ones(len(self), np.bool_)
+            stays[rows[is_gone]] = False
+            self._keep(stays.nonzero()[0])
 
     def _look(self, rows: NDArray[np.intp], embedding: NDArray[np.float32]) -> None:
         """Mixes what is seen now into what was seen before: a moving average (BoT-SORT, section 3.3)."""
@@ -212,41 +214,38 @@ class Tracklets:
         mixed[is_first] = embedding[is_first]
         self.embedding[rows] = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), _TINY)
 
-    def _bear(self, detections: Detections, born: NDArray[np.intp], group: NDArray[np.int64]) -> None:
+    def _bear(
+        self,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        detections: Detections,
+        born: NDArray[np.intp],
+        group: NDArray[np.int64],
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Makes rows of those born; rows and columns of the pairs, to which theirs were appended."""
         count, before = len(born), len(self)
         self.motion.add(detections.xyxy.take(born, axis=0))
-        self.track_id = np.append(self.track_id, np.arange(self._next_id, self._next_id + count))
+        new_rows = np.arange(before, before + count)
+        numbers, reals = np.empty((5, count), np.int64), np.empty((2, count))
+        numbers[0] = new_rows + (self._next_id - before)
+        numbers[1] = group.take(born)
+        numbers[2:, :] = [[TENTATIVE], [self._frame], [0]]
+        reals[:] = self.now_seconds
+        self._set_rows(np.concatenate([self._numbers, numbers], axis=1), np.concatenate([self._reals, reals], axis=1))
         self._next_id += count
-        self.group = np.append(self.group, group.take(born))
-        self.state = np.append(self.state, np.full(count, TENTATIVE, np.int8))
-        self._born_seconds = np.append(self._born_seconds, np.full(count, self.now_seconds))
-        self.seen_seconds = np.append(self.seen_seconds, np.full(count, self.now_seconds))
-        self._born_frame = np.append(self._born_frame, np.full(count, self._frame))
-        self._confidence = np.append(self._confidence, np.zeros(count, np.float32))
         self.embedding = np.concatenate([self.embedding, np.zeros((count, self.embedding.shape[1]), np.float32)])
         self._votes = np.concatenate([self._votes, np.zeros((count, self._votes.shape[1]))])
-        self._note(np.arange(before, before + count), detections, born)
+        return np.concatenate([rows, new_rows]), np.concatenate([columns, born])
 
-    def _keep(self, mask: NDArray[np.bool_]) -> None:
-        rows = mask.nonzero()[0]
+    def _keep(self, rows: NDArray[np.intp]) -> None:
+        """Forgets all but these."""
         self.motion.keep(rows)
-        columns: tuple[NDArray[Any], ...] = (
-            self.track_id,
-            self.group,
-            self.state,
-            self._born_seconds,
-            self.seen_seconds,
-            self._born_frame,
-            self._confidence,
-        )
-        (
-            self.track_id,
-            self.group,
-            self.state,
-            self._born_seconds,
-            self.seen_seconds,
-            self._born_frame,
-            self._confidence,
-        ) = (column.take(rows) for column in columns)
+        self._set_rows(self._numbers.take(rows, axis=1), self._reals.take(rows, axis=1))
         self.embedding = self.embedding.take(rows, axis=0)
         self._votes = self._votes.take(rows, axis=0)
+
+    def _set_rows(self, numbers: NDArray[np.int64], reals: NDArray[np.float64]) -> None:
+        """Takes over (5, N) and (2, N) as what is known of everybody, so that a birth costs two calls and not seven."""
+        self._numbers, self._reals = numbers, reals
+        self.track_id, self.group, self.state, self._born_frame, self._detection = numbers
+        self._born_seconds, self.seen_seconds = reals

@@ -139,7 +139,7 @@ def test_a_box_that_shrinks_unseen_becomes_empty_and_not_inside_out() -> None:
     boxes.add(np.array([[0, 0, 100, 100]], np.float32))
     boxes.velocity[0, 2:] = -50
     boxes.predict(10)
-    left, top, right, bottom = boxes.xyxy[0]
+    left, top, right, bottom = boxes.xyxy(np.zeros(1, np.intp))[0]
     assert left == right
     assert top == bottom
 
