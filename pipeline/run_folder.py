@@ -154,10 +154,13 @@ class RunFolder:
     def scene(self, stream: str) -> Path:
         return self.path / f"scene-{stream}.jpg"
 
+    def video(self, stream: str) -> Path:
+        return self.path / f"{stream}.mp4"
+
     def next_video(self, stream: str) -> Path:
         """The first free one of NAME.mp4, NAME-2.mp4, ...: a run that is resumed does not write over its videos."""
-        names = chain([stream], (f"{stream}-{number}" for number in count(2)))
-        return next(path for name in names if not (path := self.path / f"{name}.mp4").exists())
+        later = (self.video(f"{stream}-{number}") for number in count(2))
+        return next(path for path in chain([self.video(stream)], later) if not path.exists())
 
     @property
     def segments(self) -> Path:
