@@ -6,6 +6,7 @@ else passes through Ray but the jobs themselves. A task whose machine is lost is
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
@@ -16,6 +17,9 @@ from vidan.pipeline.errors import ConfigError
 
 RETRIES = 3
 """How often Ray does a task again whose machine or process is lost."""
+
+
+CONNECT_SECONDS = 10.0
 
 
 class RayWorkers:
@@ -36,6 +40,7 @@ class RayWorkers:
         except ImportError as error:
             raise ConfigError("--ray needs Ray: pip install 'vidan[ray]'") from error
         self._ray: Any = ray
+        _knock(address)
         try:
             if not ray.is_initialized():
                 ray.init(
@@ -94,6 +99,22 @@ class RayWorkers:
             answer.set_exception(getattr(error, "cause", error))
         else:
             answer.set_exception(BrokenExecutor(str(error)))
+
+
+def _knock(address: str) -> None:
+    """Makes sure that somebody listens where a head is said to be, for Ray asks for minutes before it gives up.
+
+    Raises:
+        ConfigError: If nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "://" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--ray {address}: there is no Ray cluster: {reason}") from error
 
 
 def _work(job: Job) -> bool:

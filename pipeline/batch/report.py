@@ -37,14 +37,29 @@ class Comparison:
     """Rows against columns.
 
     Attributes:
-        title: What is compared.
         columns: Heads.
         lines: In their order.
+        has_sums: Whether the columns are of a kind, so that their sum means something.
     """
 
-    title: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    has_sums: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTables:
+    """What is shown of a rule.
+
+    Attributes:
+        name: Of the rule.
+        cameras: Its cameras against its directions.
+        days: Cameras and directions against days; None where no day is known.
+    """
+
+    name: str
+    cameras: Comparison
+    days: Comparison | None
 
 
 def write_batch_report(path: Path, record: Mapping[str, Any], tallies: Sequence[Tally]) -> None:
@@ -80,8 +95,8 @@ def write_batch_report(path: Path, record: Mapping[str, Any], tallies: Sequence[
         seen=seen,
         share=seen / promised if promised else None,
         events=sum(tally.count or 0 for tally in tallies),
-        cameras=compare_cameras(tallies),
-        days=compare_days(tallies),
+        rules=compare(tallies),
+        zone=record["timezone"] or "UTC",
         plot_width=CHART_WIDTH,
     )
     try:
@@ -90,41 +105,42 @@ def write_batch_report(path: Path, record: Mapping[str, Any], tallies: Sequence[
         raise cannot_write("the report", path, error) from error
 
 
-def compare_cameras(tallies: Sequence[Tally]) -> list[Comparison]:
-    """For each rule, its cameras against its directions, all classes together."""
-    comparisons: list[Comparison] = []
+def compare(tallies: Sequence[Tally]) -> list[RuleTables]:
+    """Cameras, directions and days of each rule, all classes together; as many days as a page holds."""
+    days = tuple(days_of(tallies)[:MOST_DAYS])
+    tables: list[RuleTables] = []
     for rule in dict.fromkeys(tally.rule for tally in tallies):
         own = [tally for tally in tallies if tally.rule == rule]
         directions = tuple(dict.fromkeys(tally.direction for tally in own))
-        rows = {
+        cameras = tuple(dict.fromkeys(tally.camera for tally in own))
+        by_camera = {
             camera: [_add(t.count for t in own if t.camera == camera and t.direction == way) for way in directions]
-            for camera in dict.fromkeys(tally.camera for tally in own)
+            for camera in cameras
         }
-        comparisons.append(Comparison(rule, directions, _lines(rows)))
-    return comparisons
+        by_day = {
+            f"{camera} · {way}": [
+                _add(t.by_day.get(day) for t in own if t.camera == camera and t.direction == way) for day in days
+            ]
+            for camera in cameras
+            for way in directions
+        }
+        is_line = own[0].type == "line"  # who passes it, passes it once; a zone is entered and left
+        tables.append(
+            RuleTables(
+                rule,
+                Comparison(directions, _lines(by_camera, adds_up=True), is_line),
+                Comparison(days, _lines(by_day, adds_up=is_line), True) if days else None,
+            )
+        )
+    return tables
 
 
-def compare_days(tallies: Sequence[Tally]) -> Comparison | None:
-    """Every camera, rule and direction against the days, as far as a page holds them; None where no day is known."""
-    days = days_of(tallies)[:MOST_DAYS]
-    if not days:
-        return None
-    keys = dict.fromkeys((tally.camera, tally.rule, tally.direction) for tally in tallies)
-    rows = {
-        " · ".join(key): [
-            _add(t.by_day.get(day) for t in tallies if (t.camera, t.rule, t.direction) == key) for day in days
-        ]
-        for key in keys
-    }
-    return Comparison("day", tuple(days), _lines(rows))
-
-
-def _lines(rows: Mapping[str, Sequence[int | None]]) -> tuple[Line, ...]:
-    """The rows, and one behind them that adds them up if there are several."""
-    table = dict(rows)
-    if len(table) > 1:
-        table["all"] = [_add(column) for column in zip(*rows.values(), strict=True)]
+def _lines(rows: Mapping[str, Sequence[int | None]], *, adds_up: bool) -> tuple[Line, ...]:
+    """The rows, and where it means something one behind them that adds them up."""
     largest = max((number or 0 for numbers in rows.values() for number in numbers), default=0) or 1
+    table = dict(rows)
+    if adds_up and len(table) > 1:
+        table["all"] = [_add(column) for column in zip(*rows.values(), strict=True)]
     return tuple(
         Line(
             name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,21 +52,21 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     batch.add_argument("--workers", type=_count, metavar="N", help="processes (default: one per core)")
     batch.add_argument(
         "--part",
-        type=_seconds,
+        type=_amount,
         default=300.0,
         metavar="SECONDS",
         help="length of the parts that are detected one by one; a kill loses no more (default: 300)",
     )
     batch.add_argument(
         "--join",
-        type=_seconds,
+        type=_amount,
         default=2.0,
         metavar="SECONDS",
         help="recordings that are no further apart, or overlap no more, follow each other directly (default: 2)",
     )
     batch.add_argument(
         "--cache",
-        type=_seconds,
+        type=_amount,
         default=20.0,
         metavar="GB",
         help="of footage from URLs so much is copied ahead, at most (default: 20)",
@@ -73,7 +74,7 @@ def add_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     batch.add_argument("--video", action="store_true", help="write annotated videos, too (decodes everything again)")
     batch.add_argument("--evidence", action="store_true", help="write pictures of events, too (decodes again)")
     batch.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster does it: its head, auto, or local (vidan[ray])")
-    batch.add_argument("--gpus", type=_seconds, metavar="N", help="GPUs per task on a Ray cluster, also a fraction")
+    batch.add_argument("--gpus", type=_amount, metavar="N", help="GPUs per task on a Ray cluster, also a fraction")
     batch.add_argument("--dry-run", action="store_true", help="only show what there is to do, and how long it may take")
     batch.add_argument(
         "--progress",
@@ -162,15 +163,15 @@ def _zone(name: str | None) -> tzinfo | None:
         raise ConfigError(f"--timezone {name}: is no time zone of the IANA list, such as Europe/Berlin") from error
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
+def _amount(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is no number above 0")
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    with suppress(ValueError):
+        if int(text) > 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")

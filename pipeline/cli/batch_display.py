@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -66,10 +67,11 @@ def print_plan(plan: Plan, estimate: Estimate, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         return
     table = Table(box=None, padding=(0, 2), pad_edge=False)
-    for title in ("camera", "recordings", "hours", "from", "to", "to detect", "counts"):
+    zone = plan.settings.zone or UTC
+    for title in ("camera", "recordings", "hours", f"from ({zone})", "to", "to detect", "counts"):
         table.add_column(title, justify="right" if title in ("recordings", "hours", "to detect") else "left")
     for camera in plan.cameras:
-        starts = [file.placed.start for file in camera.files if file.placed.start is not None]
+        starts = [file.placed.start.astimezone(zone) for file in camera.files if file.placed.start is not None]
         seconds = sum(file.placed.probed.seconds or 0.0 for file in camera.files)
         new = sum(file.status in (FileStatus.NEW, FileStatus.PARTLY) for file in camera.files)
         first, last = (f"{min(starts):%Y-%m-%d %H:%M}", f"{max(starts):%Y-%m-%d %H:%M}") if starts else ("?", "?")
@@ -97,7 +99,7 @@ def print_results(results: Results) -> None:
     lines = [
         "",
         f"{record['status']}: {files['detected']} of {files['all']} recordings detected{before}; "
-        f"{len(record['failures'])} failures",
+        f"{len(record['failures'])} failed",
         "",
     ]
     names = {
@@ -146,11 +148,14 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield from (f"{camera.name}: {problem}" for problem in camera.timeline.problems)
         for file in camera.files:
             if file.reason is not None:
-                yield f"{camera.name}: {file.path.name}: {file.reason}"
+                yield f"{camera.name}: {file.clip.place.name}: {file.reason.replace(f'{file.clip.shown} ', '')}"
     yield from (f"{left.shown}: {left.reason}" for left in plan.left_out)
 
 
 def _estimated(estimate: Estimate) -> Iterator[str]:
+    if not estimate.pictures:
+        yield "everything is detected"
+        return
     yield f"{estimate.pictures} pictures are to be detected, by {estimate.workers} processes"
     if estimate.seconds is not None:
         yield (

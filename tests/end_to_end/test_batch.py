@@ -21,10 +21,12 @@ from range_server import range_server
 
 from vidan.detector import Detections, ImageLike
 from vidan.pipeline.batch.batch import locked, run_batch
+from vidan.pipeline.batch.estimate import estimate
 from vidan.pipeline.batch.plan import FileStatus, Plan, Settings, make_plan
 from vidan.pipeline.batch.progress import failures_of
 from vidan.pipeline.batch.results import Results
 from vidan.pipeline.batch.workers import Job, Share, do
+from vidan.pipeline.cli.batch_display import print_plan
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.job import read_config, run_job
@@ -350,6 +352,18 @@ def test_footage_at_a_url_gives_the_log_of_the_same_files_here_and_leaves_no_cop
         shutil.copy(clip(50), there / "20260501_080002.mp4")
         third = make_plan(read_config(path), Settings((url,), out, **names))  # type: ignore[arg-type]
         assert [file.status for file in third.files] == [FileStatus.DETECTED, FileStatus.NEW]
+
+
+def test_a_plan_with_nothing_to_do_says_so(
+    config: MakeConfig, clip: MakeClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(clip(25), text=RULES)
+    _batch(path, tmp_path / "out")
+    plan = make_plan(read_config(path), Settings((), tmp_path / "out", part_seconds=1.0))
+    print_plan(plan, estimate(plan, Share(1, 1)), as_json=False)
+    said = capsys.readouterr().out
+    assert "are there" in said
+    assert "everything is detected" in said
 
 
 def test_two_batches_do_not_work_in_one_folder(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:

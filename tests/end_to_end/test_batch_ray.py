@@ -59,7 +59,8 @@ def test_a_cluster_that_loses_a_machine_counts_the_same(
 
 
 @pytest.mark.needs_ray
-def test_a_cluster_that_is_not_there_is_one_sentence() -> None:
+@pytest.mark.parametrize("address", ["no cluster at all", "127.0.0.1:9", "nowhere.invalid:6379"])
+def test_a_cluster_that_is_not_there_is_one_sentence(address: str) -> None:
     pytest.importorskip("ray", reason="needs Ray: pip install 'vidan[ray]'")
     with pytest.raises(ConfigError, match="there is no Ray cluster"):
-        RayWorkers("no cluster at all", threads=1)
+        RayWorkers(address, threads=1)

@@ -135,6 +135,13 @@ def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
     assert shown_url(url) == shown
 
 
+@pytest.mark.parametrize(("option", "value"), [("--part", "0"), ("--workers", "two"), ("--cache", "-1")])
+def test_an_amount_that_cannot_be_is_named(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["batch", "config.yaml", f"{option}={value}"])
+    assert f"argument {option}: {value} is no" in capsys.readouterr().err
+
+
 def test_an_unknown_option_is_named_without_the_footage_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["batch", "config.yaml", "--output", "out", "http://me:hush-hush@host/a.mp4", "--faster"])
