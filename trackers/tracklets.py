@@ -10,6 +10,7 @@ whom, and says so once (`see`); nothing here loops over tracklets.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,11 @@ class Tracklets:
 
     def __len__(self) -> int:
         return len(self.track_id)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has views of its own arrays."""
+        self.__dict__.update(state)
+        self._set_rows(self._numbers, self._reals)
 
     @property
     def known_ids(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +163,17 @@ def test_streams_fed_in_turn_are_tracked_as_each_alone(make: Maker) -> None:
         for own, other in zip(answers, (alone[0][i], alone[1][i]), strict=True):
             np.testing.assert_array_equal(own.track_id, other.track_id)
             np.testing.assert_array_equal(own.xyxy, other.xyxy)
+
+
+@every_tracker
+def test_a_copy_of_a_tracker_goes_on_as_the_tracker_does(make: Maker) -> None:
+    frames = [seen(walk(i, 100, 40), *([walk(i, 500, -90)] * (i % 20 < 15))) for i in range(60)]
+    tracker = make()
+    play(tracker, frames[:18])
+    copy, times = deepcopy(tracker), [i / FPS for i in range(18, 60)]
+    for own, other in zip(play(tracker, frames[18:], times), play(copy, frames[18:], times), strict=True):
+        np.testing.assert_array_equal(own.track_id, other.track_id)
+        np.testing.assert_array_equal(own.xyxy, other.xyxy)
 
 
 @every_tracker
