@@ -32,6 +32,7 @@ rules:
   gate: {type: line, points: [[0.5, 0.0], [0.5, 1.0]]}
   yard: {type: zone, polygon: [[0.3, 0.1], [0.9, 0.1], [0.9, 0.9], [0.3, 0.9]]}
 """
+ANEW = "output: {folder: anew, interval_seconds: 2, video: false, evidence: false, report: false, database: false}\n"
 OTHER_RULES = [
     "rules: {gate: {type: line, points: [[0.4, 0], [0.6, 1]], hysteresis: 0, anchor: center, policy: once}}\n",
     "rules:\n"
@@ -91,9 +92,7 @@ def test_the_same_rules_give_the_same_files_to_the_byte(run: Outcome) -> None:
 def test_other_rules_give_what_a_run_with_them_gives(
     run: Outcome, config: MakeConfig, clip: MakeClip, tmp_path: Path, rules: str
 ) -> None:
-    anew = run_job(
-        read_config(config(clip(60), clip(35), text=rules + "output: {folder: anew, interval_seconds: 2}\n"))
-    )
+    anew = run_job(read_config(config(clip(60), clip(35), text=rules + ANEW)))
     again = replay_run(run.folder.path, without_detector(tmp_path, rules))
     assert anew.folder.events.stat().st_size > 1000
     for name in COUNTED:
@@ -104,7 +103,11 @@ def test_other_rules_give_what_a_run_with_them_gives(
 
 def test_tracks_by_stream_and_day_give_the_same_log(config: MakeConfig, clip: MakeClip) -> None:
     path = config(clip(60), clip(35))
-    path.write_text(path.read_text().replace("folder: runs", "folder: runs, tracks: {partitioned: true}"))
+    path.write_text(
+        path.read_text().replace(
+            "folder: runs", "folder: runs, tracks: {partitioned: true}, video: false, evidence: false"
+        )
+    )
     run = run_job(read_config(path))
     assert (run.folder.path / "tracks" / "source=b" / "day=unknown" / "part-0.parquet").exists()
     again = replay_run(run.folder.path)

@@ -79,7 +79,7 @@ def test_everything_that_is_promised_is_there_and_agrees(config: MakeConfig, cli
 
 
 def test_the_event_log_is_the_same_to_the_byte_whatever_the_batch_size(config: MakeConfig, clip: MakeClip) -> None:
-    path = config(clip(60), clip(35))
+    path = config(clip(60), clip(35), text=QUIET)
     logs = {_run(path, batch=batch).folder.events.read_bytes() for batch in (1, 4, 16, 4)}
     assert len(logs) == 1
     assert logs.pop()
