@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vidan.detector import WeightsError, load_detector, load_model, read_card, resolve_weights
+from vidan.detector import Detections, WeightsError, load_detector, load_model, read_card, resolve_weights
 from vidan.detector.data.samples import Sample
 from vidan.detector.evaluate import AveragePrecision
 from vidan.detector.export import Bounds, FootageError, Parity, ParityError, export_weights, parity, sample_footage
@@ -58,15 +58,26 @@ def files(demo: Path, pictures: list[NDArray[np.uint8]], tmp_path_factory: pytes
     return exported
 
 
+@pytest.fixture(scope="module")
+def expected(demo: Path, pictures: list[NDArray[np.uint8]]) -> dict[tuple[int, int], list[Detections]]:
+    """What the weights find, for some sizes of the network's input."""
+    sizes = (SIZE, (192, 256), (160, 160))
+    return {
+        size: load_detector(demo, runtime="torch", device="cpu", image_size=size).detect(pictures[:2]) for size in sizes
+    }
+
+
 @pytest.mark.parametrize("format", SUFFIXES)
 def test_an_exported_network_finds_what_the_weights_find_in_pictures_of_any_size(
-    files: dict[str, Path], demo: Path, pictures: list[NDArray[np.uint8]], format: str
+    files: dict[str, Path],
+    expected: dict[tuple[int, int], list[Detections]],
+    pictures: list[NDArray[np.uint8]],
+    format: str,
 ) -> None:
-    for size in (SIZE, (192, 256), (160, 160)):
-        expected = load_detector(demo, runtime="torch", device="cpu", image_size=size).detect(pictures[:2])
+    for size, detections in expected.items():
         found = load_detector(files[format], device="cpu", image_size=size).detect(pictures[:2])
-        assert any(len(each) for each in expected) or size == SIZE
-        for wanted, got in zip(expected, found, strict=True):
+        assert any(len(each) for each in detections) or size == SIZE
+        for wanted, got in zip(detections, found, strict=True):
             np.testing.assert_allclose(got.xyxy, wanted.xyxy, atol=0.1)
             np.testing.assert_allclose(got.confidence, wanted.confidence, atol=1e-3)
 
