@@ -107,7 +107,10 @@ def vidan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         command = [*map(str, arguments)]
         monkeypatch.chdir(tmp_path)
         capfd.readouterr()
-        code = main(command)
+        try:
+            code = main(command)
+        except SystemExit as end:  # argparse's
+            code = end.code if isinstance(end.code, int) else 1
         said = capfd.readouterr()
         return subprocess.CompletedProcess(command, code, said.out, said.err)
 
