@@ -46,8 +46,8 @@ def wrong_crossings(clip: Clip, counts: Any) -> Iterator[tuple[str, ...]]:
     for line in counts["lines"]:
         for way in ("in", "out"):
             events = [(frame, person) for frame, person, direction in line["events"] if direction == way]
-            times = np.array(sorted(counted.get((line["name"], way), ())))
-            late = times - np.array([[(frame - 1) / clip.fps] for frame, _ in events]).reshape(-1, 1)
+            times = sorted(counted.get((line["name"], way), ()))
+            late = np.array(times) - np.array([[(frame - 1) / clip.fps] for frame, _ in events]).reshape(-1, 1)
             pairs = assign(np.abs(late), TOLERANCE_SECONDS)
             for index in pairs.free_rows.tolist():
                 yield (f"{clip.name} {line['name']}", way, *story(clip, tracks, *events[index]))
