@@ -38,4 +38,4 @@ class MovingAverage:
             else:
                 average.copy_(current[name])
         # All at once: a network has about a thousand tensors, and a GPU takes longer to be told than to do it.
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage] (optimizers call it)
