@@ -42,6 +42,8 @@ def start_logging(log_format: LogFormat, *, verbose: bool) -> None:
         av.logging.set_level(av.logging.VERBOSE)
     else:
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded
+        if "av.logging" in sys.modules:  # a command before this one, in the same process, may have wanted more
+            sys.modules["av.logging"].set_level(None)
 
 
 def say_error(message: str) -> None:
