@@ -41,8 +41,9 @@ def memory(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
     pictures = hours * 3600 * FPS
     loaded = read_config(CONFIG)
     stream = loaded.config.streams[0]
-    output = loaded.config.output.model_copy(
-        update={"folder": str(options.output / "campus"), "evidence": None, "video": None, "database": None}
+    kept = {"evidence": None, "video": None, "database": None}
+    output = loaded.config.output.model_copy(  # counts of every interval are kept: ten seconds are for a short film
+        update={"folder": str(options.output / "campus"), "interval_seconds": 900.0, **kept}
     )
     job = Counting(
         replace(loaded, config=loaded.config.model_copy(update={"streams": (stream,), "output": output})),

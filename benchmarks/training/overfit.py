@@ -5,9 +5,9 @@
 trains a YOLOv9-t with PGI from scratch on 16 pictures of COCO train2017, of all 80 classes, without any augmentation,
 and judges the averaged weights on the same pictures. A right trainer comes near AP50 1; the figure says nothing about
 other pictures. They are the first by name that show objects, none of which is smaller than 32 px in the network's
-input. Smaller ones may stay unborn in so short a training without augmentation: a fresh network predicts boxes of about 120 px
-at the finest level, which overlap an object of 16 px by 0.02, and task-aligned assignment wants a score of the sixth
-power of that, below its own epsilon.
+input. Smaller ones may stay unborn in so short a training without augmentation: a fresh network predicts boxes of about
+120 px at the finest level, which overlap an object of 16 px by 0.02, and task-aligned assignment wants a score of the
+sixth power of that, below its own epsilon.
 
 Ends when AP50 reaches --target, which is looked at every 10 epochs, or after --epochs. Prints JSON; the exit code is 1
 if the target was not reached or a part of the loss did not fall. Stop it whenever you like: the same command goes on
