@@ -29,6 +29,7 @@ def build_videos(config: RunConfig, folder: RunFolder, painters: Painters) -> li
     wanted = config.output.video
     if wanted is None:
         return []
+    names = [stream.name for stream in config.streams]
     lengths = [_segment_seconds(stream, wanted) for stream in config.streams]
     shelf = None if lengths == [None] * len(lengths) else _shelf(wanted, folder)
     sinks: list[Sink] = [] if shelf is None else [shelf]
@@ -36,7 +37,7 @@ def build_videos(config: RunConfig, folder: RunFolder, painters: Painters) -> li
         segments = None if shelf is None or seconds is None else Segments(shelf, seconds)
         sinks.append(
             AnnotatedVideoSink(
-                folder.next_video(stream.name) if segments is None else folder.segments / stream.name,
+                folder.next_video(stream.name, names) if segments is None else folder.segments / stream.name,
                 stream=stream.name,
                 make_annotator=partial(painters.annotator, stream.name),
                 codec=wanted.codec,
@@ -53,8 +54,9 @@ def video_outputs(config: RunConfig, folder: RunFolder) -> list[Path]:
     wanted = config.output.video
     if wanted is None:
         return []
+    names = [stream.name for stream in config.streams]
     return [
-        folder.next_video(stream.name) if _segment_seconds(stream, wanted) is None else folder.segments
+        folder.next_video(stream.name, names) if _segment_seconds(stream, wanted) is None else folder.segments
         for stream in config.streams
     ]
 

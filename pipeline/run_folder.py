@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -157,9 +157,13 @@ class RunFolder:
     def video(self, stream: str) -> Path:
         return self.path / f"{stream}.mp4"
 
-    def next_video(self, stream: str) -> Path:
-        """The first free one of NAME.mp4, NAME-2.mp4, ...: a run that is resumed does not write over its videos."""
-        later = (self.video(f"{stream}-{number}") for number in count(2))
+    def next_video(self, stream: str, streams: Collection[str]) -> Path:
+        """The first free one of NAME.mp4, NAME-2.mp4, ...: a run that is resumed does not write over its videos.
+
+        What another one of the `streams` is called is left to it.
+        """
+        names = (f"{stream}-{number}" for number in count(2))
+        later = (self.video(name) for name in names if name not in streams)
         return next(path for path in chain([self.video(stream)], later) if not path.exists())
 
     @property

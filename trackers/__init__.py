@@ -3,7 +3,14 @@
 from vidan.trackers.botsort import BotSortTracker
 from vidan.trackers.bytetrack import ByteTracker
 from vidan.trackers.camera_motion import CameraMotion
-from vidan.trackers.evaluate import IOU_THRESHOLDS, Evaluation, TrackMetrics, evaluate_sequences, evaluate_tracks
+from vidan.trackers.evaluate import (
+    IOU_THRESHOLDS,
+    Evaluation,
+    TrackMetrics,
+    evaluate_sequences,
+    evaluate_tracks,
+    require_trackeval,
+)
 from vidan.trackers.mot import MotRows, read_mot, write_mot
 from vidan.trackers.mot_folder import MotSequence, SequenceInfo, read_info, read_sequences
 from vidan.trackers.ocsort import OcSortTracker
@@ -39,5 +46,6 @@ __all__ = [
     "read_info",
     "read_mot",
     "read_sequences",
+    "require_trackeval",
     "write_mot",
 ]

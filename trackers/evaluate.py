@@ -89,7 +89,7 @@ def evaluate_sequences(gt: Mapping[str, MotRows], predicted: Mapping[str, MotRow
     """
     if gt.keys() != predicted.keys():
         raise ValueError(f"ground truth is of {sorted(gt)}, predictions of {sorted(predicted)}")
-    metrics = _import_trackeval().metrics
+    metrics = require_trackeval().metrics
     quiet = {"PRINT_CONFIG": False, "THRESHOLD": _MATCH_IOU}
     judges = (metrics.HOTA(), metrics.CLEAR(quiet), metrics.Identity(quiet))
     found: dict[str, list[dict[str, Any]]] = {}
@@ -120,7 +120,12 @@ def _to_metrics(hota: dict[str, Any], clear: dict[str, Any], identity: dict[str,
     )
 
 
-def _import_trackeval() -> ModuleType:
+def require_trackeval() -> ModuleType:
+    """TrackEval, without which no tracks are scored.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
     try:
         return importlib.import_module("trackeval")
     except ImportError as error:

@@ -22,6 +22,7 @@ _MOST_BESIDE = 0.2
 """Up to this share of all pairs sweeping pays; a box as wide as the picture is beside everybody."""
 
 _NOTHING = np.zeros((), np.float32)
+_TINY = np.float32(1e-12)
 _FROM_CORNERS = np.array([[0, 0, 1, 0], [0, 0, 0, 1], [-1, 0, 0, 0], [0, -1, 0, 0]], np.float32)
 _OPPOSITE = -np.eye(4, dtype=np.float32)[[2, 3, 0, 1]]  # where a box must reach beyond on each side to share anything
 
@@ -77,13 +78,14 @@ def _sweep(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp],
 
 
 def pair_iou(reach: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(P,) IoU of P pairs of boxes, (4, P) and (4, P), and (P,) IoU of their heights alone; none is empty.
+    """(P,) IoU of P pairs of boxes, (4, P) and (4, P), and (P,) IoU of their heights alone.
 
     A pair that does not touch has an IoU of 0 or below.
     """
     one, other, shared = (_areas_and_heights(box) for box in (reach, others, np.minimum(reach, others)))
     either = one + other
     either -= shared
+    np.maximum(either, _TINY, out=either)  # lines and points that lie within each other share nothing of nothing
     iou, height_iou = shared / either
     return iou, height_iou
 

@@ -56,8 +56,8 @@ def run_batch(
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps a second batch out of a folder, as long as this process lives.
+def locked(folder: Path, option: str = "--output") -> Iterator[None]:
+    """Keeps a second process out of a folder, as long as this one lives; `option` is what names the folder.
 
     Raises:
         SinkError: If another one is at work there, or the folder cannot be made.
@@ -71,7 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SinkError(f"another batch is at work in {folder}: wait, or choose another --output") from error
+            raise SinkError(f"another process is at work in {folder}: wait, or choose another {option}") from error
         yield
 
 
@@ -108,6 +108,7 @@ class _Batch:
         self._threads = threads
         self._observe = observe
         self._stopped = stopped
+        self._given_up = False
         self._ready: deque[_Task] = deque()
         self._running: dict[Future[Any], _Task] = {}
         self._surveys: dict[Future[Any], tuple[PlannedFile, PlannedCamera]] = {}
@@ -120,7 +121,7 @@ class _Batch:
     def run(self) -> bool:
         with ExitStack() as closing:
             surveying = closing.enter_context(ThreadPoolExecutor(2, thread_name_prefix="survey"))
-            closing.callback(self._workers.stop)  # after an error, too
+            closing.callback(self._give_up)  # after an error, too
             waiting = {FileStatus.NEW, FileStatus.PARTLY}
             self._downloads.sweep([file.path for file in self._plan.files if file.status in waiting])
             for camera in self._plan.cameras:
@@ -138,20 +139,28 @@ class _Batch:
                         self._note_job(future)
                 self._tell()
             if self._stopped():
-                self._workers.stop()
-                for survey in self._surveys:
-                    survey.cancel()
+                self._give_up()
                 wait(self._running)
         self._plan.hashes.save()
         self._downloads.close()
         return not self._stopped()
 
+    def _give_up(self) -> None:
+        """Ends all that is under way: nobody frees room for downloads any more."""
+        self._given_up = True
+        self._workers.stop()
+        for survey in self._surveys:
+            survey.cancel()
+
+    def _is_over(self) -> bool:
+        return self._given_up or self._stopped()
+
     def _survey(self, file: PlannedFile, camera: PlannedCamera) -> Cut | None:
         """Reads the content of a file, and decides how to cut it; None if all that it holds was detected before."""
-        if self._stopped():
+        if self._is_over():
             return None
         remote, hashes = file.clip.remote, self._plan.hashes
-        if remote is not None and not self._downloads.fetch(remote, file.path, self._stopped):
+        if remote is not None and not self._downloads.fetch(remote, file.path, self._is_over):
             return None
         if file.sha256 is None:
             file.sha256 = hashes.of(file.clip)

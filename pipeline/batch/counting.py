@@ -91,7 +91,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
     if source.start_time is None and (problems := rules_without_clock(config, stream.name)):
         raise SourceError("; ".join(problems))
     source.health.problems += [*job.problems, *warn_of_unseen_rules(config, stream.name, source.width, source.height)]
-    record = StreamRecord(stream.name, ", ".join(str(footage.clip.path) for footage in job.footage), source.health)
+    record = StreamRecord(stream.name, ", ".join(footage.clip.shown for footage in job.footage), source.health)
     draft = final.with_name(f"{final.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     output = config.output.model_copy(update={"folder": str(draft)})
@@ -102,7 +102,7 @@ def count_camera(job: Counting, stopped: Callable[[], bool] = lambda: False) -> 
         prepared=Prepared(
             [Stream(source, record)],
             FoundDetector(source, job.class_names, files[0].facts.detector),
-            {str(footage.clip.path): footage.sha256 for footage in job.footage},
+            {footage.clip.shown: footage.sha256 for footage in job.footage},
         ),
     )
     if stopped():

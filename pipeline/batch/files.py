@@ -91,7 +91,6 @@ def read_file_facts(folder: Path, path: Path) -> FileFacts | None:
             **record
             | {
                 "path": path,
-                "description": record["description"] | {"path": str(path)},
                 "time_base": Fraction(record["time_base"]),
                 "created": created and datetime.fromisoformat(created),
             }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path, PurePath
 
 from vidan.pipeline.batch.names import NamePattern
-from vidan.pipeline.batch.remote import Remote, find_remote, is_url
+from vidan.pipeline.batch.remote import Remote, find_remote, is_url, shown_url
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.sources.paths import expand, natural_key
 from vidan.pipeline.sources.recording import Recording
@@ -169,7 +169,12 @@ def _read_table(path: Path, zone: tzinfo | None, downloads: Path) -> list[Clip]:
         name = _seen_from(path, (row["path"] or "").strip())
         camera, start = (row.get("camera") or "").strip() or None, _start(row.get("start"), zone, place)
         if is_url(name):
-            clips += [replace(clip, camera=camera, start=start) for clip in _clips_of(name, zone, downloads)]
+            found = list(_clips_of(name, zone, downloads))
+            if start is not None and len(found) > 1:
+                raise SourceError(
+                    f"{place}: {shown_url(name)} names {len(found)} recordings, which cannot all begin at one time"
+                )
+            clips += [replace(clip, camera=camera, start=start) for clip in found]
             continue
         if not Path(name).is_file():
             raise SourceError(f"{place}: there is no file {name}")

@@ -112,7 +112,7 @@ class FootageSource:
 
     def describe(self) -> dict[str, Any]:
         """What is read, in plain values for the manifest."""
-        files = [file.facts.description for file in self._files]
+        files = [file.facts.description | {"path": file.clip.shown} for file in self._files]
         return {"type": "video", "width": self.width, "height": self.height, "files": files}
 
     def close(self) -> None:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.masking import mask_secrets
@@ -28,6 +27,7 @@ _VERSION_KEYS = (
     *("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "checksum", "Last-Modified", "LastModified"),
     *("last_modified", "updated", "mtime", "created"),
 )
+_NO_RANGES = "cannot be read: its server gives no parts of files (HTTP ranges); copy the recordings here first"
 _EXTRAS = {
     **dict.fromkeys(("http", "https"), "remote"),
     **dict.fromkeys(("s3", "s3a"), "s3"),
@@ -76,6 +76,8 @@ class Remote:
         """
         with explained(self.shown):
             system, _ = _system(self.url)
+            if system.info(self.path).get("partial") is False:
+                raise SourceError(f"{self.shown} {_NO_RANGES}")
             return RemoteFile(system.open(self.path, "rb", cache_type=cache), self.shown)
 
     def check_unchanged(self) -> None:
@@ -139,12 +141,14 @@ def is_url(name: str) -> bool:
 
 def shown_url(url: str) -> str:
     """A URL without user, password, and the values of its query, which may be a signature."""
-    if not _is_http(url):
-        scheme, mark, rest = url.partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?…' if parts.query else ''}"
+    if "::" in url:  # one file system within another
+        return "::".join(map(shown_url, url.split("::")))
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    place, query, _ = rest.partition("?")
+    host, slash, path = place.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}{'?…' if query else ''}"
 
 
 def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
@@ -201,7 +205,7 @@ def _reason(shown: str, error: BaseException) -> str:
     if isinstance(error, ValueError) and "rotocol not known" in str(error):
         return f"cannot be read: {scheme} is no known kind of URL; there are {', '.join(sorted(_EXTRAS))} and others"
     if isinstance(error, ValueError) and "range requests" in str(error):
-        return "cannot be read: its server gives no parts of files (HTTP ranges); copy the recordings here first"
+        return _NO_RANGES
     if isinstance(error, PermissionError) or status in (401, 403):
         return "may not be read: the other side refuses; check the URL and the credentials (see docs/batch.md)"
     if status is not None and status != 404:
@@ -255,4 +259,4 @@ def _shown_in(system: Any, url: str, path: str) -> str:
 
 
 def _is_http(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
+    return path.lower().startswith(("http://", "https://"))

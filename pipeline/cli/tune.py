@@ -86,13 +86,14 @@ def _counts(options: argparse.Namespace) -> int:
     )
     loaded = read_config(options.config)
     target = options.output or options.config.with_name(f"{options.config.stem}.tuned.yaml")
-    check_target(loaded.path, target, overwrite=options.overwrite)
+    inputs = [path for path in (options.counts, options.tracks) if path is not None]
+    check_target(loaded.path, target, inputs, overwrite=options.overwrite)
     progress = _Progress()
     try:
         tuning = tune(loaded, request, detected=progress.detected, tried=progress.tried)
     finally:
         progress.clear()
-    table = write_tuned(tuning, loaded, target, overwrite=options.overwrite)
+    table = write_tuned(tuning, loaded, target, inputs, overwrite=options.overwrite)
     show([_table(tuning), "", *summary(tuning), *_written(tuning, target, table)])
     return 0
 

@@ -79,7 +79,7 @@ def see_clip(
         )
     detector = config.detector.model_copy(update={"confidence": confidence})
     asked = replace(loaded, config=config.model_copy(update={"detector": detector}))
-    with locked(folder):
+    with locked(folder, "--detections"):
         plan = make_plan(asked, Settings((), folder.absolute()))
         (camera,) = plan.cameras
         for file in camera.files:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vidan.pipeline.build import rules_without_clock
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import VideoSourceConfig
@@ -18,7 +19,7 @@ from vidan.pipeline.tune.rerun import answer
 from vidan.pipeline.tune.scoring import FEW, HeldOut, Score, as_good, hold_out, ranked
 from vidan.pipeline.tune.sweep import Grid, Setting, lowest_confidence, settings_of
 from vidan.pipeline.tune.truth import TrueTracks, Truth, count_tracks, read_counts, read_tracks
-from vidan.trackers import evaluate_tracks
+from vidan.trackers import evaluate_tracks, require_trackeval
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +97,19 @@ def tune(
         tried: Is told how many settings of how many are done.
 
     Raises:
-        ConfigError: If there is nothing to tune by, the grid is wrong, or the truth does not fit the clip.
+        ConfigError: If there is nothing to tune by, the grid is wrong, the truth does not fit the clip, a rule has a
+            schedule and the clip no clock, or TrackEval is missing.
         SourceError: If the clip cannot be read.
         SinkError: If detections cannot be kept.
         WeightsError: If the weights cannot be used.
     """
     loaded = _of_one_stream(loaded, request.stream)
+    if request.tracks is not None:
+        _require_trackeval()
     settings = settings_of(loaded.config, request.grid)
     clip = see_clip(loaded, lowest_confidence(settings), request.detections, detected)
+    if clip.frames[0].frame.stamp.utc is None and (problems := rules_without_clock(loaded.config, clip.name)):
+        raise ConfigError("; ".join(problems))
     tracks = None
     if request.tracks is not None:
         tracks = read_tracks(request.tracks, clip, request.label, request.first_frame)
@@ -115,14 +121,16 @@ def tune(
     return Tuning(clip, truth.size, ranked(scores), scores[0], hold_out(scores), as_good(scores))
 
 
-def write_tuned(tuning: Tuning, loaded: Loaded[RunConfig], target: Path, *, overwrite: bool) -> Path:
+def write_tuned(
+    tuning: Tuning, loaded: Loaded[RunConfig], target: Path, inputs: Iterable[Path], *, overwrite: bool
+) -> Path:
     """Writes the best setting as a config beside the one that was tuned, and next to it the table; the table's path.
 
     Raises:
         ConfigError: If `target` is there already, lies elsewhere, or is the config itself; if that cannot be rewritten.
         SinkError: If something cannot be written.
     """
-    check_target(loaded.path, target, overwrite=overwrite)
+    check_target(loaded.path, target, inputs, overwrite=overwrite)
     table = target.with_suffix(".csv")
     values = {key: value for key, value in tuning.best.setting.values.items() if _differs(tuning, key)}
     try:
@@ -134,17 +142,27 @@ def write_tuned(tuning: Tuning, loaded: Loaded[RunConfig], target: Path, *, over
     return table
 
 
-def check_target(path: Path, target: Path, *, overwrite: bool) -> None:
+def check_target(path: Path, target: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Whether a tuned config may be written there, which is worth knowing before the work.
+
+    Args:
+        path: The config that is tuned.
+        target: Where the new one is to lie; the table lies beside it.
+        inputs: Files that say what is true.
+        overwrite: Whether earlier results may be replaced.
 
     Raises:
         ConfigError: If not.
     """
     if target.absolute().parent.resolve() != path.parent.resolve():
         raise ConfigError(f"--output {target}: must lie beside {path}, for the paths in a config begin at its folder")
+    if target.suffix.lower() == ".csv":
+        raise ConfigError(f"--output {target}: names the config; its table gets the ending .csv")
     for file in (target, target.with_suffix(".csv")):
         if file.exists() and file.samefile(path):
             raise ConfigError(f"--output {target}: is the config that is tuned; it is never overwritten")
+        if file.exists() and any(source.exists() and file.samefile(source) for source in inputs):
+            raise ConfigError(f"--output {target}: would replace {file}, which says what is true; choose another name")
         if file.exists() and not overwrite:
             raise ConfigError(f"{file} is there already; give --overwrite, or another --output")
 
@@ -206,9 +224,17 @@ def _score(setting: Setting, clip: Clip, truth: Truth, tracks: TrueTracks | None
     try:
         name = tracks.name
         metrics = evaluate_tracks({name: tracks.rows}, {name: given.rows(clip.class_names.index(tracks.label))})
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise ConfigError(str(error)) from error
     return Score(setting, verdicts, metrics.hota, metrics.idf1)
+
+
+def _require_trackeval() -> None:
+    """Better before the clip is detected than behind it."""
+    try:
+        require_trackeval()
+    except ImportError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _differs(tuning: Tuning, key: str) -> bool:

@@ -81,6 +81,9 @@ def test_object_stores_are_listed_and_searched_like_folders(clip: MakeClip, tmp_
     table.write_text(f"path,camera,start\n{bucket}/south/1.mp4,west,2026-05-01T08:00:00Z\n")
     assert find_clips([str(listed)], downloads=tmp_path)[0].path == whole[2].path
     assert find_clips([str(table)], downloads=tmp_path)[0].camera == "west"
+    table.write_text(f"path,start\n{bucket}/*/*.mp4,2026-05-01T08:00:00Z\n")
+    with pytest.raises(SourceError, match=r"table\.csv:2: .* cannot all begin at one time"):
+        find_clips([str(table)], downloads=tmp_path)
     recording = whole[0].open()
     assert sum(1 for _ in recording.pictures()) == 25
     recording.close()
@@ -120,6 +123,10 @@ def test_a_server_without_parts_of_files_is_named(server: RangeServer) -> None:
     with pytest.raises(SourceError, match="gives no parts of files"):
         file.read(10)
     file.close()
+    server.says_so = True
+    (remote,) = find_remote(f"{server.url}/a/20260501_080000.mp4", VIDEO_ENDINGS)
+    with pytest.raises(SourceError, match="gives no parts of files"):
+        remote.open()
 
 
 @pytest.mark.parametrize(
@@ -128,6 +135,8 @@ def test_a_server_without_parts_of_files_is_named(server: RangeServer) -> None:
         ("sftp://me:pass@host/rec/a.mp4", "sftp://host/rec/a.mp4"),
         ("https://me:p@ss@host/a.mp4?X-Amz-Signature=1", "https://host/a.mp4?…"),
         ("s3://bucket/a@b.mp4", "s3://bucket/a@b.mp4"),
+        ("HTTPS://host/a.mp4?sig=1", "HTTPS://host/a.mp4?…"),
+        ("simplecache::https://me:pass@host/a.mp4?sig=1", "simplecache::https://host/a.mp4?…"),
         ("recordings/a.mp4", "recordings/a.mp4"),
     ],
 )

@@ -136,6 +136,8 @@ def test_the_setting_that_counts_right_is_found_written_down_and_counts_so_in_a_
         ("", "what is true? give --counts MANUAL, --tracks GT, or both"),
         ("--counts manual.csv --output CONFIG", "is the config that is tuned; it is never overwritten"),
         ("--counts manual.csv --output /tmp/elsewhere.yaml", "must lie beside"),
+        ("--counts manual.csv --output manual.yaml --overwrite", "would replace"),
+        ("--counts manual.csv --output manual.csv --overwrite", "names the config"),
         ("--counts manual.csv --stream b", "--stream b: there is none in"),
         ("--tracks gt.txt --first-frame 9", "has boxes in frame"),
         ("--tracks gt.txt --class cat", "--class cat: the detector has no such class"),

@@ -19,6 +19,7 @@ class RangeServer(ThreadingHTTPServer):
         forbidden: Names that nobody may read.
         breaks_at: Of the next answer only so many bytes come, then the connection ends; None: all.
         has_ranges: Whether parts of files can be asked for.
+        says_so: Whether it tells that they cannot.
         sent: Bytes of contents per name.
     """
 
@@ -29,6 +30,7 @@ class RangeServer(ThreadingHTTPServer):
         self.forbidden: set[str] = set()
         self.breaks_at: int | None = None
         self.has_ranges = True
+        self.says_so = False
         self.sent: dict[str, int] = {}
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -73,6 +75,8 @@ class _Handler(SimpleHTTPRequestHandler):
         if asked:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.send_header("Content-Length", str(len(body)))
+        if self.server.says_so:
+            self.send_header("Accept-Ranges", "none")
         self.send_header("ETag", hashlib.md5(content).hexdigest())
         self.end_headers()
         if not with_content:
