@@ -367,7 +367,11 @@ def test_a_plan_with_nothing_to_do_says_so(
 
 
 def test_two_batches_do_not_work_in_one_folder(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
-    with locked(tmp_path / "out"), pytest.raises(SinkError, match="another process is at work"), locked(tmp_path / "out"):
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(SinkError, match="another process is at work"),
+        locked(tmp_path / "out"),
+    ):
         pass
 
 
