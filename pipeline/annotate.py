@@ -87,6 +87,11 @@ class Annotator:
         """Shows these shapes from the next picture on; trails and counts stay. Any thread may say so."""
         self._coming = partial(self._show, lines, zones, queues, speeds)
 
+    def follow(self, other: Annotator) -> None:
+        """Goes on with the counts of another one, which painted the stream in another size; trails begin anew."""
+        self._crossings, self._inside = other._crossings, other._inside
+        self._waiting = other._waiting
+
     def paint(self, picture: NDArray[np.uint8], result: FrameResult) -> None:
         """Paints into `picture`, the (H, W, 3) uint8 RGB copy of ``result.frame.image``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 
@@ -17,6 +17,7 @@ from vidan.pipeline.sinks.evidence import EvidenceSink
 from vidan.pipeline.sinks.files import JsonlSink
 from vidan.pipeline.sinks.scene import SceneSink
 from vidan.pipeline.sinks.tracks import TrackStore
+from vidan.pipeline.sources.main_pictures import MainPictures
 from vidan.pipeline.stages import Sink
 
 
@@ -40,6 +41,7 @@ def open_sinks(
     class_names: Sequence[str],
     painters: Painters,
     resumption: Resumption | None,
+    mains: Mapping[str, MainPictures],
 ) -> list[Sink]:
     """All sinks of a run, the logs first.
 
@@ -59,7 +61,7 @@ def open_sinks(
             resumption.reach(tracks.reached)
     if resumption is not None:
         logs[0].append(resumption.begin())
-    sinks += build_videos(config, folder, painters)
+    sinks += build_videos(config, folder, painters, mains)
     if output.report:
         sinks.append(SceneSink(folder.scene))
     if output.evidence is not None:
@@ -74,6 +76,7 @@ def open_sinks(
                 stills=evidence.stills,
                 clip_seconds=evidence.clips and evidence.clips.seconds,
                 kept=() if resumption is None else resumption.pictured,
+                enlarge={name: pictures.enlarge for name, pictures in mains.items()},
             )
         )
     return sinks

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.config.streams import (
     DeviceSourceConfig,
     HttpSourceConfig,
     ImagesSourceConfig,
+    MainStreamConfig,
     RtspSourceConfig,
     SourceConfig,
     StreamConfig,
@@ -20,8 +24,10 @@ from vidan.pipeline.sources import addresses
 from vidan.pipeline.sources.backoff import Backoff
 from vidan.pipeline.sources.camera import CameraSource
 from vidan.pipeline.sources.images import ImageFolderSource
+from vidan.pipeline.sources.main_pictures import MainPictures
 from vidan.pipeline.sources.paced import PacedSource
 from vidan.pipeline.sources.video import VideoSource
+from vidan.pipeline.stream_record import StreamRecord
 
 
 def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource | PacedSource | CameraSource:
@@ -37,18 +43,35 @@ def build_source(stream: StreamConfig) -> VideoSource | ImageFolderSource | Pace
         case ImagesSourceConfig(path=path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps):
             return ImageFolderSource(stream.name, path, fps=fps, start_time=start_time, stride=stride, max_fps=max_fps)
         case camera:
-            return CameraSource(
-                stream.name,
-                _address_of(camera),
-                connect_timeout=camera.connect_timeout,
-                read_timeout=camera.read_timeout,
-                backoff=Backoff(
-                    camera.reconnect.first_delay, camera.reconnect.max_delay, attempts=camera.reconnect.attempts
-                ),
-                accelerate=camera.decode == "cuda",
-                stride=camera.stride,
-                max_fps=camera.max_fps,
-            )
+            return _build_camera(stream.name, camera)
+
+
+def _build_camera(name: str, camera: MainStreamConfig) -> CameraSource:
+    return CameraSource(
+        name,
+        _address_of(camera),
+        connect_timeout=camera.connect_timeout,
+        read_timeout=camera.read_timeout,
+        backoff=Backoff(camera.reconnect.first_delay, camera.reconnect.max_delay, attempts=camera.reconnect.attempts),
+        accelerate=camera.decode == "cuda",
+        stride=camera.stride,
+        max_fps=camera.max_fps,
+    )
+
+
+@contextmanager
+def main_streams(config: RunConfig, records: Sequence[StreamRecord]) -> Iterator[Mapping[str, MainPictures]]:
+    """The pictures of all main streams, by stream, while they are read; their accounts go into those of the streams."""
+    wanted = config.output.video is not None or config.output.evidence is not None
+    with ExitStack() as closing:
+        mains: dict[str, MainPictures] = {}
+        for stream, record in zip(config.streams, records, strict=True):
+            if wanted and stream.main_stream is not None:
+                source = _build_camera(f"{stream.name} (main stream)", stream.main_stream)
+                pictures = mains[stream.name] = MainPictures(source, describe_source(stream.main_stream))
+                closing.callback(pictures.close)
+                record.main = pictures.health
+        yield mains
 
 
 def describe_source(source: SourceConfig) -> str:
@@ -62,9 +85,7 @@ def describe_source(source: SourceConfig) -> str:
             return str(_address_of(camera))
 
 
-def _address_of(
-    source: RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig,
-) -> addresses.Address:
+def _address_of(source: MainStreamConfig) -> addresses.Address:
     match source:
         case RtspSourceConfig(url=url, transport=transport, ca_file=ca_file, verify_tls=verify):
             return addresses.rtsp(url, transport=transport, ca_file=ca_file, verify=verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.segments import Segments
 from vidan.pipeline.sinks.shelf import SegmentShelf
 from vidan.pipeline.sinks.video import AnnotatedVideoSink
+from vidan.pipeline.sources.main_pictures import MainPictures
 from vidan.pipeline.stages import Sink
 
 CAMERA_SEGMENT_SECONDS = 600.0  # where the config says nothing: a video of a camera has no end of its own
 GIGABYTE = 10**9
 
 
-def build_videos(config: RunConfig, folder: RunFolder, painters: Painters) -> list[Sink]:
+def build_videos(
+    config: RunConfig, folder: RunFolder, painters: Painters, mains: Mapping[str, MainPictures]
+) -> list[Sink]:
     """The sinks of all annotated videos, and the shelf of their segments if there are any.
 
     Raises:
@@ -44,6 +48,7 @@ def build_videos(config: RunConfig, folder: RunFolder, painters: Painters) -> li
                 crf=wanted.crf,
                 segments=segments,
                 live=is_live(stream.source),
+                enlarge=mains[stream.name].enlarge if stream.name in mains else None,
             )
         )
     return sinks

@@ -14,7 +14,7 @@ from vidan.detector import Detector, WeightsError, file_sha256
 from vidan.pipeline.build import build_detector, find_weights, rules_without_clock, warn_of_unseen_rules
 from vidan.pipeline.build_outputs import open_sinks, planned_outputs, scene_names
 from vidan.pipeline.build_painters import Painters
-from vidan.pipeline.build_sources import build_source, build_watch, describe_source
+from vidan.pipeline.build_sources import build_source, build_watch, describe_source, main_streams
 from vidan.pipeline.checkpoint import Checkpoint
 from vidan.pipeline.conclusion import conclude, refresh_counts
 from vidan.pipeline.config.load import Loaded, load_config
@@ -178,12 +178,13 @@ def _run_in(
         delivering(config.output, manifest, folder, rules.infos) as destinations,
         accounted(manifest, folder),
         monitored(config.service, telemetry, control, folder.path),
+        main_streams(config, manifest.streams) as mains,
     ):
         telemetry.destinations |= {sink.health.name: sink.snapshot for sink in destinations}
         hashing = None if inputs is not None else _hash_inputs(streams, manifest.inputs)
         painters = Painters(config, detector.class_names)
         rules.changed = painters.change
-        outputs = open_sinks(config, folder, detector.class_names, painters, resumption)
+        outputs = open_sinks(config, folder, detector.class_names, painters, resumption, mains)
         sinks = [*outputs, *destinations]
         watching = [*sinks, *(observe(manifest.streams) for observe in observers)]
         engine = Engine(

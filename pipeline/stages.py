@@ -53,6 +53,41 @@ class SourceHealth:
 
 
 @dataclass(slots=True)
+class MainHealth:
+    """What is known of the main stream of a camera whose sub-stream is analysed.
+
+    Attributes:
+        source: What is read, for people, without passwords.
+        health: What its source says of itself.
+        height: Of its pictures, in pixels; None before the first one.
+        width: Likewise.
+        shown: Analysed frames that video and evidence show in its pictures.
+        missing: Those for which it had no picture of about the same time.
+    """
+
+    source: str
+    health: SourceHealth
+    height: int | None = None
+    width: int | None = None
+    shown: int = 0
+    missing: int = 0
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values for run.json."""
+        return {
+            "source": self.source,
+            "height": self.height,
+            "width": self.width,
+            "decoded": self.health.decoded,
+            "corrupt": self.health.corrupt,
+            "reconnects": self.health.reconnects,
+            "shown": self.shown,
+            "missing": self.missing,
+            "problems": list(dict.fromkeys(self.health.problems)),
+        }
+
+
+@dataclass(slots=True)
 class DeliveryHealth:
     """How far the events of a run have come to one destination; kept up to date while they are delivered.
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, compact, merge, overlap
 from vidan.pipeline.earlier import Earlier
 from vidan.pipeline.events import format_utc
-from vidan.pipeline.stages import SourceHealth
+from vidan.pipeline.stages import MainHealth, SourceHealth
 
 TRIFLE_SECONDS = 0.5  # headers round: so much less than promised is no gap
 SILENCE_SECONDS = 3.0  # for so long a camera may say nothing before that is a gap: the slowest have a picture a second
@@ -35,6 +35,7 @@ class StreamRecord:
         second_look: What stitching did and how it changed the counts; None where tracks were not stitched.
         earlier: What was said by the sources that were read before the one whose `health` this is.
         now_seconds: Stream time of a camera at this moment, which goes on when its pictures do not.
+        main: Of the main stream that video and evidence show, in this session; None where there is none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StreamRecord:
     second_look: Mapping[str, Any] | None = None
     earlier: Earlier = field(default_factory=Earlier)
     now_seconds: float | None = None
+    main: MainHealth | None = None
 
     def go_on(self, health: SourceHealth) -> None:
         """Another source of the stream is read from now on."""
@@ -139,7 +141,7 @@ class StreamRecord:
             "drops": [[round(start, 6), round(end, 6), frames] for start, end, frames in self.drops.drops],
             "second_look": self.second_look,
             "problems": self.problems,
-        }
+        } | ({} if self.main is None else {"main_stream": self.main.to_record()})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:

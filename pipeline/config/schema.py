@@ -8,9 +8,9 @@ names that point elsewhere (rules of a stream, classes) are checked by `load_con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from vidan.pipeline.config.model import Model, blame, off_or_settings
@@ -58,6 +58,35 @@ class RunConfig(Model):
                 if owner.setdefault(name, group) != group:
                     raise blame(group, index, message=f"is in group '{owner[name]}' already; a class has one group")
         return groups
+
+    @model_validator(mode="after")
+    def _check_units(self) -> Self:
+        """Pixels of which of two streams? Only fractions mean the same on both."""
+        for stream in self.streams:
+            if stream.main_stream is None:
+                continue
+            message = f"should be fractions of the frame, for stream '{stream.name}' has a main_stream of another size"
+            if stream.calibration is not None and _has_pixels(stream.calibration.model_dump()):
+                raise blame("streams", self.streams.index(stream), "calibration", message=message)
+            for name, rule in self.rules.items():
+                if (stream.rules is None or name in stream.rules) and _has_pixels(rule.model_dump()):
+                    raise blame("rules", name, message=message)
+        return self
+
+
+_PLACES = ("points", "polygon", "polygons", "holes", "calibration", "line", "image")
+
+
+def _has_pixels(value: Any) -> bool:
+    """Whether places in the plain values of a rule or calibration are pixels: then some lie beyond 0..1."""
+    match value:
+        case Mapping():
+            return any(_has_pixels(value[key]) for key in _PLACES if key in value)
+        case list() | tuple():
+            return any(map(_has_pixels, value))
+        case float() | int():
+            return not 0 <= value <= 1
+    return False
 
 
 class _PlainSchema(GenerateJsonSchema):

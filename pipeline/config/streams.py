@@ -87,6 +87,11 @@ def _source_of_path(value: Any) -> Any:
     return {"type": "video", "path": value} if isinstance(value, str | list) else value
 
 
+MainStreamConfig: TypeAlias = Annotated[
+    RtspSourceConfig | HttpSourceConfig | UdpSourceConfig | DeviceSourceConfig, Field(discriminator="type")
+]
+
+
 class PictureHealthConfig(Model):
     """Which pictures show nothing: their time counts as not observed. Tracks and rules go on all the same.
 
@@ -114,6 +119,9 @@ class StreamConfig(Model):
     ]
     """Where the pictures come from; a bare path, or a list of them, stands for `{type: video, path: ...}`."""
 
+    main_stream: MainStreamConfig | None = None
+    """The same view in a higher resolution, for video and evidence; `source`, the sub-stream, is what is counted."""
+
     rules: UniqueLabels | None = None
     """Names of the rules that watch this stream, [] for none; null: all of them."""
 
@@ -128,3 +136,9 @@ class StreamConfig(Model):
         BeforeValidator(off_or_settings, json_schema_input_type=bool | PictureHealthConfig | None),
     ] = Field(default_factory=PictureHealthConfig)
     """When its pictures count as frozen, dark or blurred, or false for never."""
+
+    @model_validator(mode="after")
+    def _check_main_stream(self) -> Self:
+        if self.main_stream is not None and not isinstance(self.source, CameraConfig):
+            raise blame("main_stream", message="belongs to a camera; a recording has one stream")
+        return self

@@ -37,6 +37,7 @@ CLIP_CRF = 28
 QUEUE_LENGTH = 8  # stills that may wait for the disk, each with its picture
 
 MakePainter: TypeAlias = Callable[[int, int], StillPainter]
+Enlarge: TypeAlias = Callable[[FrameResult], FrameResult]
 
 
 class EvidenceSink:
@@ -51,6 +52,7 @@ class EvidenceSink:
         stills: Whether pictures are written.
         clip_seconds: Before and after the event, or None for no clips.
         kept: Events of which there is evidence in the folder already, which counts towards the limit.
+        enlarge: By stream, where its results are to be shown in other pictures than those that were analysed.
 
     Raises:
         SinkError: If the folder cannot be made or there is no encoder for clips.
@@ -67,9 +69,11 @@ class EvidenceSink:
         stills: bool = True,
         clip_seconds: float | None = None,
         kept: Iterable[Event] = (),
+        enlarge: Mapping[str, Enlarge] | None = None,
     ) -> None:
         self._folder = folder
         self._painters = painters
+        self._enlarge = enlarge or {}
         self._rules = rules
         self._retention = Retention(limit)
         self._memory_seconds = late_seconds + 2 * (clip_seconds or 0.0)
@@ -105,6 +109,8 @@ class EvidenceSink:
         """
         if self._background.closed:
             raise ValueError(f"{self._folder}: write after close")
+        if (enlarge := self._enlarge.get(result.frame.stamp.stream)) is not None:
+            result = enlarge(result)
         memory = self._memory_of(result.frame)
         memory.add(result)
         for event in result.events:
@@ -132,11 +138,17 @@ class EvidenceSink:
         self._background.close()
 
     def _memory_of(self, frame: Frame) -> _Memory:
-        stream = frame.stamp.stream
-        if stream not in self._memories:
-            painter = self._painters[stream](frame.height, frame.width)
-            self._memories[stream] = _Memory(painter, self._memory_seconds, MEMORY_BYTES // len(self._painters))
-        return self._memories[stream]
+        """What is remembered of a stream; from the beginning where its pictures have another size from now on."""
+        stream, size = frame.stamp.stream, (frame.height, frame.width)
+        memory = self._memories.get(stream)
+        if memory is None or (stream in self._enlarge and memory.size != size):
+            if memory is not None:
+                self._cut_clips(stream, float("inf"))
+            max_bytes = MEMORY_BYTES // len(self._painters)
+            memory = self._memories[stream] = _Memory(
+                self._painters[stream](*size), size, self._memory_seconds, max_bytes
+            )
+        return memory
 
     def _take(self, event: Event, memory: _Memory) -> None:
         if self._stills:
@@ -229,8 +241,9 @@ class _Shot:
 class _Memory:
     """The last seconds of one stream: its pictures, and where everybody was."""
 
-    def __init__(self, painter: StillPainter, seconds: float, max_bytes: int) -> None:
+    def __init__(self, painter: StillPainter, size: tuple[int, int], seconds: float, max_bytes: int) -> None:
         self.painter = painter
+        self.size = size
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._stride = 1

@@ -40,6 +40,7 @@ class EvenCanvas:
     """
 
     def __init__(self, height: int, width: int) -> None:
+        self.size = height, width
         even_height, even_width = height + height % 2, width + width % 2
         self._whole = np.empty((even_height, even_width, 3), np.uint8)
         self._picture = self._whole[:height, :width]

@@ -36,7 +36,8 @@ class SegmentedMp4:
     """Encodes pictures into ``FOLDER/START.mp4``, each file a video of its own that begins at 0.
 
     Segments end at whole multiples of their length in UTC, so that those of all cameras lie side by side; where the
-    time of day is not known, in stream time. START is ``20260501T081000Z``, or ``000000600s``.
+    time of day is not known, in stream time. A picture of another size begins a new one, too. START is
+    ``20260501T081000Z``, or ``000000600s``.
 
     A disk that fails or fills up stops no run: the segment ends, pictures are left out and counted, and a while later
     the next segment is tried.
@@ -76,12 +77,14 @@ class SegmentedMp4:
         self._path = self._folder
         self._start = self._checked = 0.0  # stream seconds
         self._number: int | None = None
+        self._shape: tuple[int, ...] = ()
         self._retry_at = -math.inf
 
     def encode(self, i420: NDArray[np.uint8], stamp: Stamp) -> None:
         """Adds a picture, to the next segment if it is time for it."""
         try:
-            if self._film is not None and self._number_of(stamp) != self._number:
+            is_other = self._number_of(stamp) != self._number or i420.shape != self._shape
+            if self._film is not None and is_other:
                 self._end()
             if self._film is None and self._clock() < self._retry_at:
                 self.left_out += 1
@@ -92,6 +95,7 @@ class SegmentedMp4:
                 self._require_room()
                 self._checked = stamp.pts_seconds
             assert self._film is not None
+            self._shape = i420.shape
             self._film.encode(i420, replace(stamp, pts_seconds=stamp.pts_seconds - self._start))
         except (FFmpegError, OSError) as error:
             self.left_out += 1

@@ -44,6 +44,8 @@ class AnnotatedVideoSink:
         crf: Constant rate factor of x264, 0 (lossless) to 51; one step is about 12 % of the file size.
         segments: How long each file of a row of them is; None: one file.
         live: Whether the stream is a camera that nobody may keep waiting.
+        enlarge: Gives results in other pictures than those that were analysed; these may change their size once in a
+            row of segments.
 
     Raises:
         SinkError: If the file cannot be created or FFmpeg here was built without an encoder for `codec`.
@@ -59,11 +61,13 @@ class AnnotatedVideoSink:
         crf: int = 26,
         segments: Segments | None = None,
         live: bool = False,
+        enlarge: Callable[[FrameResult], FrameResult] | None = None,
     ) -> None:
         self.path = path
         self.left_out = 0  # pictures of a live stream that had no room in the queue
         self._stream = stream
         self._live = live
+        self._enlarge = enlarge
         self._left_counted: tuple[CountedFrame, ...] = ()
         self._left_events: tuple[Event, ...] = ()
         self._make_annotator = make_annotator
@@ -97,6 +101,8 @@ class AnnotatedVideoSink:
             return
         if self._background.closed:
             raise ValueError(f"{self.path}: write after close")
+        if self._enlarge is not None:
+            result = self._enlarge(result)
         if not self._live:
             self._background.put(result)
             return
@@ -134,9 +140,12 @@ class AnnotatedVideoSink:
         try:
             for result in results:
                 frame = result.frame
-                if annotator is None or canvas is None:
-                    annotator = self._make_annotator(frame.height, frame.width)
-                    canvas = EvenCanvas(frame.height, frame.width)
+                size = frame.height, frame.width
+                if annotator is None or canvas is None or (self._enlarge is not None and size != canvas.size):
+                    before, annotator = annotator, self._make_annotator(*size)
+                    if before is not None:
+                        annotator.follow(before)
+                    canvas = EvenCanvas(*size)
                 picture = canvas.copy_of(frame.image)
                 annotator.paint(picture, result)
                 drawn = time.thread_time()

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
+import cv2
 import pytest
 
 from vidan.pipeline.frame import FrameResult
 from vidan.pipeline.job import Outcome, open_streams, read_config, run_job
 from vidan.pipeline.stream_record import StreamRecord
 
+CAMPUS = Path(__file__).parents[3] / "samples" / "campus.mp4"
 DETECTOR = "detector: {weights: demo, image_size: 96, device: cpu}\noutput: {folder: runs, video: false}\n"
 
 
@@ -111,3 +114,55 @@ def test_streams_of_cameras_are_opened_without_asking_them(tmp_path: Path) -> No
     assert stream.record.source == "rtsp://u:***@no.invalid/1"
     assert stream.source.live
     stream.source.close()
+
+
+def unroll(folder: Path, width: int, height: int) -> str:
+    folder.mkdir()
+    with av.open(str(CAMPUS)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == 60:
+                break
+            picture = frame.reformat(width, height, format="yuv420p").to_ndarray()
+            (folder / f"{number:05d}.i420").write_bytes(picture.tobytes())
+    return str(folder)
+
+
+@pytest.mark.needs_rtsp
+def test_pictures_are_those_of_the_main_stream_and_counting_goes_on_without_it(rtsp_camera, tmp_path: Path) -> None:
+    def play(name: str, width: int, height: int):
+        film = unroll(tmp_path / name, width, height)
+        size = ("--width", str(width), "--height", str(height), "--fps", "10", "--gop", "10", "--kbps", "3000")
+        return rtsp_camera("--film", film, *size)
+
+    small, large = play("small", 384, 288), play("large", 768, 576)
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "detector: {weights: demo, image_size: 320, device: cpu}\n"
+        "output: {folder: runs, evidence: true}\n"
+        "rules: {plaza: {type: zone, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}\n"
+        f"streams: [{{name: a, source: {{type: rtsp, url: '{small.url}'}}, "
+        f"main_stream: {{type: rtsp, url: '{large.url}'}}}}]\n"
+    )
+    run = Run(config)
+    run.wait_for(lambda: run.streams[0].main is not None and run.streams[0].main.shown > 30)
+    large.kill()
+    before = run.streams[0].analysed
+    run.wait_for(lambda: run.streams[0].analysed > before + 10)
+    outcome = run.stop()
+
+    (stream,) = json.loads(outcome.folder.manifest.read_text())["streams"]
+    main = stream["main_stream"]
+    assert (stream["width"], stream["height"]) == (384, 288)
+    assert (main["width"], main["height"]) == (768, 576)
+    assert main["missing"] > 0
+    assert main["problems"]
+    assert all(gap["reason"] != "missing" for gap in stream["gaps"]), "a busy machine may drop some at the start"
+    events = [json.loads(line) for line in outcome.folder.events.read_text().splitlines()]
+    boxes = [event["box"] for event in events if event.get("box")]
+    assert boxes, events
+    assert max(box[2] for box in boxes) <= 390, "the log is in pixels of the sub-stream"
+    stills = [cv2.imread(str(path)) for path in outcome.folder.evidence.glob("*.jpg")]
+    assert (576, 768) in {still.shape[:2] for still in stills if still is not None}
+    videos = sorted((outcome.folder.segments / "a").glob("*.mp4"))
+    with av.open(str(videos[-1])) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (768, 576)
