@@ -84,6 +84,16 @@ def complaints(folder: Path, text: str) -> list[str]:
         (GOOD + "  - {name: Gate, source: b.mp4}\n", "3: streams[1].name: is the name of the stream in line 2 already"),
         ("streams: [{name: a, source: {path: a.mp4}}]\n", "1: streams[0].source.type: is missing; it should be"),
         (source("type: vidio, path: x"), "1: streams[0].source.type: should be video, images, rtsp, http"),
+        (
+            "streams: [{name: a, source: a.mp4, main_stream: {type: rtsp, url: 'rtsp://cam/1'}}]\n",
+            "1: streams[0].main_stream: belongs to a camera; a recording has one stream",
+        ),
+        (
+            "streams: [{name: a, source: {type: rtsp, url: 'rtsp://cam/2'},\n"
+            "  main_stream: {type: rtsp, url: 'rtsp://cam/1'}}]\n"
+            "rules:\n  gate: {type: line, points: [[10, 0], [10, 90]]}\n",
+            "4: rules.gate: should be fractions of the frame, for stream 'a' has a main_stream of another size",
+        ),
         (source("type: rtsp, url: http://cam/1"), "source.url: should be an address such as rtsp://USER:PASSWORD@"),
         (source("type: rtsp, url: 'rtsp://:554/1'"), "source.url: should be an address such as rtsp://"),
         (source("type: rtsp, url: 'rtsp://u:p/w@cam/1'"), "in a password write @ as %40"),
