@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -162,3 +163,27 @@ def test_what_cannot_be_tuned_is_a_sentence(
     assert complaint in told.err
     assert told.err.count("\n") == 1
     assert not list(here.glob("*.tuned.*"))
+
+
+def test_what_is_missing_is_told_before_the_clip_is_detected(
+    clip: Callable[[int], Path], here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = here / "config.yaml"
+    path.write_text(f"streams:\n  - {{name: a, source: {clip(8)}}}{RULES}")
+    (here / "gt.txt").write_text("2,1,10,10,20,40,1\n")
+    monkeypatch.setitem(sys.modules, "trackeval", None)
+    assert main(["tune", "counts", str(path), "--tracks", str(here / "gt.txt")]) == 2
+    assert "needs TrackEval: pip install 'vidan[eval]'" in capsys.readouterr().err
+    assert not list(here.glob("runs/tune/*"))
+
+
+def test_a_rule_with_a_schedule_needs_a_clip_whose_time_is_known(
+    clip: Callable[[int], Path], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = here / "config.yaml"
+    open_at = "{time_zone: UTC, windows: [{days: [mon], from: '08:00', to: '18:00'}]}"
+    gate = f"gate: {{type: line, points: [[0.5, 0], [0.5, 1]], schedule: {open_at}}}"
+    path.write_text(f"streams:\n  - {{name: a, source: {clip(8)}}}\nrules:\n  {gate}\n")
+    (here / "manual.csv").write_text("source,rule,class,direction,start,end,count\na,gate,,in,0,9,1\n")
+    assert main(["tune", "counts", str(path), "--counts", str(here / "manual.csv")]) == 2
+    assert "rule gate has a schedule, but nothing says when this was recorded" in capsys.readouterr().err
