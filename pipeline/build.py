@@ -21,7 +21,7 @@ from vidan.pipeline.engine.numbering import Numbering
 from vidan.pipeline.engine.second_look import SecondLook
 from vidan.pipeline.errors import ConfigError
 from vidan.pipeline.frame import Frame, Stamp
-from vidan.pipeline.report.summary import RuleInfo
+from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.heatmap import HeatmapSink
 from vidan.pipeline.telemetry import StageTimes, StreamTelemetry, Telemetry

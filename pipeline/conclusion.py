@@ -7,33 +7,26 @@ from collections.abc import Sequence
 from vidan.pipeline.config.load import Loaded
 from vidan.pipeline.config.schema import RunConfig
 from vidan.pipeline.manifest import Manifest
+from vidan.pipeline.report.counts import RunningCounts, write_counts_csv
 from vidan.pipeline.report.html import write_report
 from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.measures import write_flows_csv, write_queue_csv
 from vidan.pipeline.report.recorded import RecordedRun, rule_to_record
 from vidan.pipeline.report.rule_info import RuleInfo
-from vidan.pipeline.report.summary import (
-    COUNTED_KINDS,
-    Summary,
-    summarize,
-    write_counts_csv,
-    write_occupancy_csv,
-)
+from vidan.pipeline.report.summary import Summary, summarize, write_occupancy_csv
 from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import read_events
 
 
-def refresh_counts(rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
+def refresh_counts(counts: RunningCounts, rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
     """Writes counts.csv as of now, whole or not at all.
 
     Raises:
         PipelineError: If the log cannot be read or the table not be written.
     """
-    counted = (event for event in read_events(folder.events) if event.kind in COUNTED_KINDS)
-    summary = summarize(counted, rules.infos, _spans(manifest), rules.loaded.config.output.interval_seconds)
     draft = folder.counts.with_name(folder.counts.name + ".tmp")
-    write_counts_csv(draft, summary)
+    write_counts_csv(draft, counts.rows(rules.infos, _spans(manifest)))
     draft.replace(folder.counts)
 
 
@@ -52,7 +45,7 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, r
     manifest.rules = [rule_to_record(rule) for rule in rules]
     spans = _spans(manifest)
     summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)
-    write_counts_csv(folder.counts, summary)
+    write_counts_csv(folder.counts, summary.counts)
     if folder.occupancy.name in manifest.outputs:
         write_occupancy_csv(folder.occupancy, summary)
     if folder.flows.name in manifest.outputs:

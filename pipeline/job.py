@@ -30,10 +30,9 @@ from vidan.pipeline.frame import Frame
 from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.monitored import monitored
 from vidan.pipeline.provenance import hash_files
+from vidan.pipeline.report.counts import RunningCounts
 from vidan.pipeline.report.recorded import rule_to_record
-from vidan.pipeline.report.summary import (
-    Summary,
-)
+from vidan.pipeline.report.summary import Summary
 from vidan.pipeline.resume import Resumption
 from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
@@ -198,7 +197,8 @@ def _run_in(
             control=control,
             rules=rules,
         )
-        checkpoint = Checkpoint(manifest, folder, lambda: refresh_counts(rules, folder, manifest))
+        counts = RunningCounts(folder.events, config.output.interval_seconds)
+        checkpoint = Checkpoint(manifest, folder, lambda: refresh_counts(counts, rules, folder, manifest))
         try:
             engine.run()
         finally:

@@ -23,9 +23,9 @@ from statistics import median
 import numpy as np
 
 from vidan.pipeline.events import Event
+from vidan.pipeline.report.counts import COUNTED_KINDS, direction_of
 from vidan.pipeline.report.manual import ManualCount, ManualEvent, Movement
 from vidan.pipeline.report.matching import match_times
-from vidan.pipeline.report.summary import COUNTED_KINDS, direction_of
 
 MIN_INTERVALS = 5
 """The bootstrap says nothing from fewer intervals."""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from vidan.pipeline.coverage import Gap, GapReason
+from vidan.pipeline.report.counts import CountRow
 from vidan.pipeline.report.intervals import Interval
-from vidan.pipeline.report.summary import CountRow
 
 MOST_BARS = 120  # more intervals than this share a bar
 CHART_WIDTH, CHART_HEIGHT = 640.0, 180.0  # of the plot itself, in units of the SVG

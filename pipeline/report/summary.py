@@ -6,48 +6,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from vidan.pipeline.events import ALERT_KINDS, Event, EventKind
+from vidan.pipeline.report.counts import COUNTED_KINDS, CountCells, CountRow, count_rows, timelines_of
 from vidan.pipeline.report.csv_table import COVERAGE, WHEN, coverage, when, write_csv
 from vidan.pipeline.report.intervals import Interval, StreamSpan, Timeline
 from vidan.pipeline.report.measures import FlowRow, QueueRow, Speeds, extent, flow_rows, queue_rows, speeds_of
 from vidan.pipeline.report.rule_info import ZONE_DIRECTIONS, RuleInfo
 
-CERTAINTIES = ("seen", "interpolated", "bridged")
-COUNTED_KINDS = frozenset({EventKind.LINE_CROSSED, *ZONE_DIRECTIONS})
 _ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
-_NOTHING: Counter[str] = Counter()
-
-
-@dataclass(frozen=True, slots=True)
-class CountRow:
-    """How often one class passed one rule in one direction within one interval.
-
-    Attributes:
-        rule: Which rule on which stream.
-        label: Name of the class.
-        direction: Display name.
-        interval: When.
-        certainties: Events of a line per word of `CERTAINTIES`; None for zones, which know no such difference.
-        count: All of them.
-    """
-
-    rule: RuleInfo
-    label: str
-    direction: str
-    interval: Interval
-    certainties: tuple[int, int, int] | None
-    count: int
-
-    @property
-    def is_unknown(self) -> bool:
-        """True where nobody looked, so that a count of nothing is no zero. (An event may fall into a gap all the same:
-        it is interpolated, or pictures froze behind it.)"""
-        return self.count == 0 and not self.interval.is_observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +123,7 @@ def summarize(
     last_event: dict[str, float] = defaultdict(float)
     for (stream, _), own in by_rule.items():
         last_event[stream] = max([last_event[stream], *(event.pts_seconds for event in own)])
-    span_of = {span.name: span for span in spans}
-    timelines = {
-        (stream, schedule): Timeline(span_of[stream], interval_seconds, last_event[stream], schedule)
-        for stream, schedule in dict.fromkeys((rule.stream, rule.schedule) for rule in rules)
-    }
+    timelines = timelines_of(rules, spans, interval_seconds, last_event)
 
     counts: list[CountRow] = []
     occupancy: list[OccupancyRow] = []
@@ -168,7 +134,11 @@ def summarize(
     queues: list[QueueRow] = []
     for rule in rules:
         own, timeline = by_rule[rule.stream, rule.name], timelines[rule.stream, rule.schedule]
-        counts += _count_rows(rule, own, timeline)
+        counted = CountCells()
+        for event in own:
+            if event.kind in COUNTED_KINDS:
+                counted.add(event, timeline.index(event.pts_seconds))
+        counts += count_rows(rule, counted, timeline)
         if rule.type == "zone":
             occupancy += _occupancy_rows(rule, own, timeline)
             dwells.append(_dwell(rule, own))
@@ -198,25 +168,6 @@ def summarize(
     )
 
 
-def write_counts_csv(path: Path, summary: Summary) -> None:
-    """Writes counts.csv. Where nobody looked and nothing was counted, the count is empty: missing is not zero.
-
-    Raises:
-        SinkError: If it cannot be written.
-    """
-    header = ("source", "rule", "type", "class", "direction", *WHEN, "count", *CERTAINTIES, *COVERAGE)
-    rows = (
-        (
-            *(row.rule.stream, row.rule.name, row.rule.type, row.label, row.direction),
-            *when(row.interval),
-            *(("",) * 4 if row.is_unknown else (row.count, *(row.certainties or ("", "", "")))),
-            *coverage(row.interval),
-        )
-        for row in summary.counts
-    )
-    write_csv(path, header, rows)
-
-
 def write_occupancy_csv(path: Path, summary: Summary) -> None:
     """Writes occupancy.csv.
 
@@ -234,29 +185,6 @@ def write_occupancy_csv(path: Path, summary: Summary) -> None:
         for row in summary.occupancy
     )
     write_csv(path, header, rows)
-
-
-def _count_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[CountRow]:
-    found: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
-    for event in events:
-        if event.kind in COUNTED_KINDS:
-            key = event.label or "", direction_of(event), timeline.index(event.pts_seconds)
-            found[key][str(event.details.get("certainty"))] += 1
-    labels = dict.fromkeys((*rule.classes, *sorted({label for label, *_ in found})))
-    directions = dict.fromkeys((*rule.directions, *sorted({direction for _, direction, _ in found})))
-    rows = []
-    for label, direction in product(labels, directions):
-        for i, interval in enumerate(timeline.intervals):
-            cell = found.get((label, direction, i), _NOTHING)
-            seen, interpolated, bridged = (cell[certainty] for certainty in CERTAINTIES)
-            certainties = (seen, interpolated, bridged) if rule.type == "line" else None
-            rows.append(CountRow(rule, label, direction, interval, certainties, cell.total()))
-    return rows
-
-
-def direction_of(event: Event) -> str:
-    """Under which direction an event of `COUNTED_KINDS` is counted."""
-    return ZONE_DIRECTIONS.get(event.kind) or str(event.details["direction"])
 
 
 def _occupancy_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[OccupancyRow]:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vidan.pipeline.report.counts import CERTAINTIES, CountRow
 from vidan.pipeline.report.measures import FlowRow
 from vidan.pipeline.report.rule_info import RuleInfo
-from vidan.pipeline.report.summary import CERTAINTIES, CountRow, Summary
+from vidan.pipeline.report.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

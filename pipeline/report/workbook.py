@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from vidan.pipeline.calibration import UNITS
 from vidan.pipeline.errors import SinkError, cannot_write
 from vidan.pipeline.events import Event
+from vidan.pipeline.report.counts import CERTAINTIES
 from vidan.pipeline.report.csv_table import coverage
 from vidan.pipeline.report.intervals import Interval
 from vidan.pipeline.report.recorded import RecordedRun
-from vidan.pipeline.report.summary import CERTAINTIES, Summary
+from vidan.pipeline.report.summary import Summary
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook

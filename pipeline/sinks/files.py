@@ -1,4 +1,4 @@
-"""JsonlSink writes a log of events, one JSON line per event; `read_events` is its mirror."""
+"""JsonlSink writes a log of events, one JSON line per event; `read_events` is its mirror, `GrowingLog` looks on."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ SYNC_SECONDS = 1.0  # at most this much of the log is lost with the power; a kil
 
 _PIECE_BYTES = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_EVENT = (ValueError, TypeError)
+"""What a line raises that is not UTF-8, not JSON, no object, or no event."""
 
 _logger = logging.getLogger(__name__)
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -172,13 +174,57 @@ def read_events(path: Path) -> Iterator[Event]:
             for number, line in enumerate(file, 1):
                 try:
                     yield from_record(json.loads(line))
-                except (ValueError, TypeError) as error:  # not UTF-8, not JSON, no object, no event
+                except _NO_EVENT as error:
                     if not line.endswith(b"\n"):
                         _logger.warning("%s:%d: the last line is torn, it is left out", path, number)
                         return
                     raise SourceError(f"{path}:{number}: not an event: {error}") from error
     except OSError as error:
         raise SourceError(f"cannot read the event log {path}: {error.strerror}") from error
+
+
+class GrowingLog:
+    """Reads a log that is still written: its whole lines, each once.
+
+    Args:
+        path: The file; a `JsonlSink` writes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rewind()
+
+    @property
+    def is_shorter(self) -> bool:
+        """Whether less is there than was read: lines were taken back, or the log begins anew."""
+        try:
+            return self._path.stat().st_size < self._place
+        except OSError as error:
+            raise SourceError(f"cannot read the event log {self._path}: {error.strerror}") from error
+
+    def rewind(self) -> None:
+        """Begins with the first line again."""
+        self._place, self._line = 0, 0
+
+    def new_events(self) -> Iterator[Event]:
+        """The events that were not read yet.
+
+        Raises:
+            SourceError: If the file cannot be read or a line is no event; the message names file and line.
+        """
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._place)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return  # it is being written
+                    self._place += len(line)
+                    self._line += 1
+                    yield from_record(json.loads(line))
+        except _NO_EVENT as error:
+            raise SourceError(f"{self._path}:{self._line}: not an event: {error}") from error
+        except OSError as error:
+            raise SourceError(f"cannot read the event log {self._path}: {error.strerror}") from error
 
 
 def _line(event: Event) -> bytes:

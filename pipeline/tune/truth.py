@@ -25,8 +25,8 @@ from vidan.pipeline.events import Event
 from vidan.pipeline.foreign_tracks import ForeignTracks, tracks_by_frame
 from vidan.pipeline.frame import CountedFrame, FrameResult, Stamp
 from vidan.pipeline.report.accuracy import compare_counts, compare_events
+from vidan.pipeline.report.counts import COUNTED_KINDS, direction_of
 from vidan.pipeline.report.manual import Countable, ManualCount, ManualEvent, Movement, read_manual
-from vidan.pipeline.report.summary import COUNTED_KINDS, direction_of
 from vidan.pipeline.tune.clip import Clip
 from vidan.trackers import FixedLagSmoother, MotRows, MotSequence, Tracks, read_sequences
 from vidan.trackers.mot import PEDESTRIAN

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidan.pipeline.events import EventKind
-from vidan.pipeline.report.summary import COUNTED_KINDS
+from vidan.pipeline.report.counts import COUNTED_KINDS
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.sources.synthetic import MovingShape, SyntheticSource
 

@@ -20,7 +20,7 @@ from vidan.pipeline.events import EventKind
 from vidan.pipeline.job import Outcome, read_config, run_job
 from vidan.pipeline.manifest import Manifest, RunStatus
 from vidan.pipeline.provenance import hash_files
-from vidan.pipeline.report.summary import COUNTED_KINDS
+from vidan.pipeline.report.counts import COUNTED_KINDS
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.sinks.tracks import read_tracks
 

@@ -18,7 +18,7 @@ from vidan.pipeline.cli.main import main
 from vidan.pipeline.config.tracking import DetectorConfig
 from vidan.pipeline.events import Event
 from vidan.pipeline.frame import Frame
-from vidan.pipeline.report.summary import COUNTED_KINDS, direction_of
+from vidan.pipeline.report.counts import COUNTED_KINDS, direction_of
 from vidan.pipeline.sinks.files import read_events
 from vidan.trackers import read_mot, write_mot
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from vidan.pipeline.coverage import DropLedger, Drops, Gap, GapReason, merge, overlap, spans_by_reason
 from vidan.pipeline.events import Event, EventKind
+from vidan.pipeline.report.counts import write_counts_csv
 from vidan.pipeline.report.intervals import StreamSpan, Timeline
-from vidan.pipeline.report.summary import RuleInfo, summarize, write_counts_csv, write_occupancy_csv
+from vidan.pipeline.report.rule_info import RuleInfo
+from vidan.pipeline.report.summary import summarize, write_occupancy_csv
 from vidan.pipeline.stages import SourceHealth
 from vidan.pipeline.stream_record import StreamRecord
 
@@ -110,7 +112,7 @@ def test_an_interval_that_nobody_saw_has_no_count_and_says_why(tmp_path: Path) -
     details = {"direction": "in", "certainty": "interpolated"}
     crossing = Event("1", EventKind.LINE_CROSSED, "door", "gate", 1, "person", 22.0, None, 0, details=details)
     summary = summarize([crossing], [GATE, YARD], [span], 10.0)
-    write_counts_csv(tmp_path / "counts.csv", summary)
+    write_counts_csv(tmp_path / "counts.csv", summary.counts)
     write_occupancy_csv(tmp_path / "occupancy.csv", summary)
     with (tmp_path / "counts.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

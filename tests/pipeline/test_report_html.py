@@ -30,8 +30,9 @@ from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.ledger import ROWS_WITHOUT_SCRIPT
 from vidan.pipeline.report.measures import FlowRow, QueueRow, Speeds
 from vidan.pipeline.report.recorded import RecordedRun, read_run, rule_to_record
+from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.scene import scenes_of
-from vidan.pipeline.report.summary import RuleInfo, summarize
+from vidan.pipeline.report.summary import summarize
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import read_events
 from vidan.pipeline.stages import SourceHealth

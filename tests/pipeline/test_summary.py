@@ -11,23 +11,18 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidan.pipeline.coverage import Gap, GapReason
-from vidan.pipeline.errors import SinkError
+from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import Event, EventKind, event_id
+from vidan.pipeline.report.counts import CERTAINTIES, COUNTED_KINDS, RunningCounts, write_counts_csv
 from vidan.pipeline.report.intervals import StreamSpan, Timeline
-from vidan.pipeline.report.summary import (
-    CERTAINTIES,
-    COUNTED_KINDS,
-    ZONE_DIRECTIONS,
-    RuleInfo,
-    summarize,
-    write_counts_csv,
-    write_occupancy_csv,
-)
+from vidan.pipeline.report.rule_info import ZONE_DIRECTIONS, RuleInfo
+from vidan.pipeline.report.summary import summarize, write_occupancy_csv
 from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
+from vidan.pipeline.sinks.files import JsonlSink
 
 GATE = RuleInfo("door", "gate", "line", ("person", "car"), ("in", "out"))
 YARD = RuleInfo("door", "yard", "zone", ("person",))
@@ -108,10 +103,53 @@ def test_intervals_follow_each_other_and_each_moment_has_one(
     assert sum(interval.observed_seconds for interval in timeline.intervals) == pytest.approx(100.0)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pieces=st.lists(st.lists(crossings | zone_events, max_size=8), min_size=1, max_size=5),
+    interval_seconds=st.sampled_from([0.7, 10.0, 60.0]),
+    starts=st.lists(st.sampled_from([None, NOON, NOON + timedelta(seconds=7)]), min_size=5, max_size=5),
+)
+def test_a_log_counted_while_it_grows_comes_to_the_same(
+    tmp_path: Path, pieces: list[list[Event]], interval_seconds: float, starts: list[datetime | None]
+) -> None:
+    (tmp_path / "events.jsonl").unlink(missing_ok=True)
+    log = JsonlSink(tmp_path / "events.jsonl")
+    growing = RunningCounts(log.path, interval_seconds)
+    events: list[Event] = []
+    for seconds, (piece, start_utc) in enumerate(zip(pieces, starts, strict=False)):
+        log.append(piece)
+        events += [event for event in piece if event.kind in COUNTED_KINDS]
+        spans = [StreamSpan("door", 40.0 * seconds, None, start_utc)]
+        assert (
+            tuple(growing.rows([GATE, YARD], spans)) == summarize(events, [GATE, YARD], spans, interval_seconds).counts
+        )
+    log.close()
+
+
+def test_lines_that_were_taken_back_are_not_counted(tmp_path: Path) -> None:
+    path, spans = tmp_path / "events.jsonl", [StreamSpan("door", 10.0)]
+    log = JsonlSink(path)
+    log.append([crossing(1.0), crossing(2.0)])
+    log.close()
+    growing = RunningCounts(path, 60.0)
+    assert sum(row.count for row in growing.rows([GATE], spans)) == 2
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\n") + 1])
+    assert sum(row.count for row in growing.rows([GATE], spans)) == 1
+    path.write_bytes(whole[:-5])  # the last line is being written
+    assert sum(row.count for row in growing.rows([GATE], spans)) == 1
+    path.write_bytes(whole)
+    assert sum(row.count for row in growing.rows([GATE], spans)) == 2
+    with path.open("ab") as file:
+        file.write(b"nonsense\n")
+    with pytest.raises(SourceError, match=r"events\.jsonl:3: not an event"):
+        growing.rows([GATE], spans)
+
+
 def test_a_file_that_starts_in_the_middle_of_an_interval_is_aligned_to_the_clock(tmp_path: Path) -> None:
     span = StreamSpan("door", 100.0, 100.0, NOON + timedelta(seconds=45))
     summary = summarize([crossing(14.9), crossing(15.0)], [GATE], [span], 60.0)
-    write_counts_csv(tmp_path / "counts.csv", summary)
+    write_counts_csv(tmp_path / "counts.csv", summary.counts)
     rows = [row for row in read_csv(tmp_path / "counts.csv") if (row["class"], row["direction"]) == ("person", "in")]
     assert [(row["start"], row["end"], row["start_utc"], row["count"]) for row in rows] == [
         ("-45.0", "15.0", "2024-05-01T12:00:00.000Z", "1"),
@@ -134,7 +172,7 @@ def test_missing_is_not_zero() -> None:
 
 def test_every_class_direction_and_interval_has_a_row(tmp_path: Path) -> None:
     summary = summarize([crossing(70.0, label="dog")], [GATE, YARD], [StreamSpan("door", 100.0)], 60.0)
-    write_counts_csv(tmp_path / "counts.csv", summary)
+    write_counts_csv(tmp_path / "counts.csv", summary.counts)
     rows = read_csv(tmp_path / "counts.csv")
     assert len(rows) == 3 * 2 * 2 + 1 * 4 * 2  # dog is no class of the gate, but the log has one
     assert ",".join(rows[0]) == (
@@ -201,7 +239,7 @@ def test_an_event_of_an_unknown_rule_is_refused() -> None:
 
 def test_a_table_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"cannot write the table .*counts\.csv: No such file"):
-        write_counts_csv(tmp_path / "no" / "counts.csv", summarize([], [], [], 60.0))
+        write_counts_csv(tmp_path / "no" / "counts.csv", summarize([], [], [], 60.0).counts)
 
 
 def test_an_empty_recording_has_no_intervals_of_the_past() -> None:
