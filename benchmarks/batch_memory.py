@@ -67,7 +67,7 @@ def memory(options: argparse.Namespace) -> tuple[bool, dict[str, Any]]:
         "RSS in MB at each tenth": marks,
         "most at any time, report included, in MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
-    return marks[-1] <= 1.1 * marks[0], found
+    return marks[-1] <= 1.05 * marks[0], found
 
 
 class _Watch:
