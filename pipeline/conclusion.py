@@ -16,7 +16,7 @@ from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary, summarize, write_occupancy_csv
 from vidan.pipeline.rule_book import RuleBook
 from vidan.pipeline.run_folder import RunFolder
-from vidan.pipeline.sinks.files import read_events
+from vidan.pipeline.sinks.files import EventLog
 
 
 def refresh_counts(counts: RunningCounts, rules: RuleBook, folder: RunFolder, manifest: Manifest) -> None:
@@ -40,8 +40,7 @@ def conclude(loaded: Loaded[RunConfig], folder: RunFolder, manifest: Manifest, r
         rules: All that have events in the log.
     """
     config = loaded.config
-    events = list(read_events(folder.events))
-    near_misses = list(read_events(folder.near_misses))
+    events, near_misses = EventLog(folder.events), EventLog(folder.near_misses)
     manifest.rules = [rule_to_record(rule) for rule in rules]
     spans = _spans(manifest)
     summary = summarize(events, rules, spans, config.output.interval_seconds, near_misses=near_misses)

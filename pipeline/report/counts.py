@@ -115,9 +115,7 @@ class RunningCounts:
         if starts != self._starts or self._log.is_shorter:
             self._starts = starts
             self._forget()
-        clocks = {
-            name: Timeline(StreamSpan(name, 0.0, None, start), self._interval_seconds) for name, start in starts.items()
-        }
+        clocks = clocks_of(spans, self._interval_seconds)
         for event in self._log.new_events():
             if event.kind in COUNTED_KINDS:
                 self._cells[event.stream, event.rule].add(event, clocks[event.stream].index(event.pts_seconds))
@@ -133,6 +131,11 @@ class RunningCounts:
         self._log.rewind()
         self._cells: defaultdict[tuple[str, str], CountCells] = defaultdict(CountCells)
         self._last_event: defaultdict[str, float] = defaultdict(float)
+
+
+def clocks_of(spans: Sequence[StreamSpan], interval_seconds: float) -> dict[str, Timeline]:
+    """For each stream what tells the interval of a moment, before it is known how many there are."""
+    return {span.name: Timeline(StreamSpan(span.name, 0.0, None, span.start_utc), interval_seconds) for span in spans}
 
 
 def timelines_of(

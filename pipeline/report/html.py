@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def render_report(run: RecordedRun) -> str:
             Ledger.of("events", run.events, starts),
             Ledger.of("near misses", run.near_misses, starts),
         ],
-        stills=Stills.of(run.folder, run.origin, [*run.events, *run.near_misses], widths),
+        stills=Stills.of(run.folder, run.origin, chain(run.events, run.near_misses), widths),
         plot_width=CHART_WIDTH,
     )
 

@@ -7,17 +7,18 @@ import gzip
 import io
 import json
 import os
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
 from vidan.pipeline.events import Event
 from vidan.pipeline.run_folder import RunFolder
-from vidan.pipeline.sinks.files import read_events
+from vidan.pipeline.sinks.files import EventLog
 
 ROWS_WITHOUT_SCRIPT = 100
 THUMBNAIL_BYTES = 4_000_000  # of all thumbnails in one page; stills beyond are links
@@ -36,7 +37,7 @@ class Ledger:
         name: Of the table, for the script.
         number: Of all events.
         rows: The first `ROWS_WITHOUT_SCRIPT` as texts: id, time, then one per word of `COLUMNS` and the track.
-        packed: All of them: Base64 of gzip of JSON; see `_pack`.
+        packed: All of them: Base64 of gzip of JSON; see `_Packing`.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Ledger:
     packed: str
 
     @classmethod
-    def of(cls, name: str, events: Sequence[Event], starts_utc: Mapping[str, str | None]) -> Ledger:
+    def of(cls, name: str, events: Iterable[Event], starts_utc: Mapping[str, str | None]) -> Ledger:
         """The table of a log.
 
         Args:
@@ -53,12 +54,12 @@ class Ledger:
             events: In the order of the log.
             starts_utc: When each stream began, ISO 8601, or None where nobody knows.
         """
-        return cls(
-            name,
-            len(events),
-            tuple(_row(event) for event in events[:ROWS_WITHOUT_SCRIPT]),
-            _pack(events, starts_utc),
-        )
+        packing, rows = _Packing(), []
+        for event in events:
+            packing.add(event)
+            if len(rows) < ROWS_WITHOUT_SCRIPT:
+                rows.append(_row(event))
+        return cls(name, packing.number, tuple(rows), packing.pack(starts_utc))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Stills:
         return json.dumps(record, separators=(",", ":")).replace("<", "\\u003c")
 
     @classmethod
-    def of(cls, folder: RunFolder, origin: RunFolder, events: Sequence[Event], widths: Mapping[str, int]) -> Stills:
+    def of(cls, folder: RunFolder, origin: RunFolder, events: Iterable[Event], widths: Mapping[str, int]) -> Stills:
         """What lies in the folder of evidence.
 
         Args:
@@ -99,9 +100,11 @@ class Stills:
         """
         evidence = origin.evidence
         names = {path.name for path in evidence.iterdir()} if evidence.is_dir() else set()
-        if names and origin != folder:
-            events = _unchanged(events, origin)
-        shown = [event for event in events if f"{event.id}.jpg" in names]
+        ids = {name.rpartition(".")[0] for name in names}
+        kept = [event for event in events if event.id in ids] if ids else []
+        if kept and origin != folder:
+            kept = _unchanged(kept, origin)
+        shown = [event for event in kept if f"{event.id}.jpg" in names]
         doubtful_first = sorted(shown, key=lambda event: event.details.get("certainty", "seen") == "seen")
         thumbnails: dict[str, str] = {}
         left = THUMBNAIL_BYTES
@@ -112,14 +115,16 @@ class Stills:
                 break
             if jpeg:
                 thumbnails[event.id] = base64.b64encode(jpeg).decode()
-        clips = (event.id for event in events if f"{event.id}.mp4" in names)
+        clips = (event.id for event in kept if f"{event.id}.mp4" in names)
         place = quote(Path(os.path.relpath(evidence, folder.path)).as_posix())
         return cls(place, thumbnails, frozenset(event.id for event in shown), frozenset(clips))
 
 
 def _unchanged(events: Sequence[Event], origin: RunFolder) -> list[Event]:
     """The events that the run had just so: the picture of another one shows something else."""
-    had = {event.id: event for log in (origin.events, origin.near_misses) if log.exists() for event in read_events(log)}
+    ids = {event.id for event in events}
+    logs = chain(*(EventLog(log, optional=True) for log in (origin.events, origin.near_misses)))
+    had = {event.id: event for event in logs if event.id in ids}
     return [event for event in events if had.get(event.id) == event]
 
 
@@ -144,31 +149,52 @@ def _texts(event: Event) -> tuple[str, ...]:
     )
 
 
-def _pack(events: Sequence[Event], starts_utc: Mapping[str, str | None]) -> str:
+class _Packing:
     """Columns instead of rows, each text once, times as differences: 100 000 events take 2 to 3 MB.
 
     The JSON holds ``texts`` (per word of `COLUMNS` the different texts and for each event its place among them),
     ``milliseconds`` (each minus the one before), ``tracks`` (0: none), ``ids`` (16 hex digits each, joined), and
     ``starts`` (milliseconds since 1970 per text of the first column, or null).
     """
-    columns = zip(*(_texts(event) for event in events), strict=True) if events else ((),) * len(COLUMNS)
-    texts = [_dictionary(column) for column in columns]
-    milliseconds = [round(event.pts_seconds * 1000) for event in events]
-    record = {
-        "texts": texts,
-        "milliseconds": [now - before for now, before in zip(milliseconds, [0, *milliseconds], strict=False)],
-        "tracks": [event.track_id or 0 for event in events],
-        "ids": "".join(event.id for event in events),
-        "starts": [starts_utc.get(stream) for stream in texts[0]["words"]],
-    }
-    data = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._texts = [_Dictionary() for _ in COLUMNS]
+        self._milliseconds, self._tracks = array("q"), array("q")
+        self._ids = io.StringIO()
+        self._last = 0
+
+    def add(self, event: Event) -> None:
+        self.number += 1
+        for dictionary, text in zip(self._texts, _texts(event), strict=True):
+            dictionary.add(text)
+        now = round(event.pts_seconds * 1000)
+        self._milliseconds.append(now - self._last)
+        self._last = now
+        self._tracks.append(event.track_id or 0)
+        self._ids.write(event.id)
+
+    def pack(self, starts_utc: Mapping[str, str | None]) -> str:
+        record = {
+            "texts": [{"words": list(each.places), "rows": each.rows.tolist()} for each in self._texts],
+            "milliseconds": self._milliseconds.tolist(),
+            "tracks": self._tracks.tolist(),
+            "ids": self._ids.getvalue(),
+            "starts": [starts_utc.get(stream) for stream in self._texts[0].places],
+        }
+        data = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+        return base64.b64encode(gzip.compress(data, mtime=0)).decode()
 
 
-def _dictionary(column: Iterable[str]) -> dict[str, Any]:
-    places: dict[str, int] = {}
-    rows = [places.setdefault(text, len(places)) for text in column]
-    return {"words": list(places), "rows": rows}
+class _Dictionary:
+    """A column of texts: the different ones, and for each row the place of its own."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+        self.rows = array("i")
+
+    def add(self, text: str) -> None:
+        self.rows.append(self.places.setdefault(text, len(self.places)))
 
 
 def _thumbnail(path: Path, event: Event, stream_width: int | None) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.pipeline.calibration import UNITS, SpeedUnit
-from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.report.csv_table import COVERAGE, WHEN, coverage, when, write_csv
 from vidan.pipeline.report.intervals import Interval, Timeline
+from vidan.pipeline.report.rule_events import RuleEvents
 from vidan.pipeline.report.rule_info import RuleInfo
-
-_ENDS_OF_WAITS = (EventKind.QUEUE_SERVED, EventKind.QUEUE_ABANDONED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,38 +84,28 @@ class QueueRow:
         return not self.waits and not self.abandoned and not self.interval.is_observed
 
 
-def flow_rows(rule: RuleInfo, events: Sequence[Event]) -> list[FlowRow]:
+def flow_rows(rule: RuleInfo, events: RuleEvents) -> list[FlowRow]:
     """The matrix of a flow, zero-filled; its cells add up to its events."""
-    found = Counter(
-        (str(event.details["origin"]), str(event.details["destination"]), event.label or "")
-        for event in events
-        if event.kind is EventKind.FLOW_COMPLETED
-    )
+    found = events.journeys
     labels = dict.fromkeys((*rule.classes, *sorted({label for *_, label in found})))
     places = dict.fromkeys((*rule.places, *sorted({place for *pair, _ in found for place in pair})))
     return [FlowRow(rule, *cell, found[cell]) for cell in product(places, places, labels)]
 
 
-def speeds_of(rule: RuleInfo, events: Sequence[Event]) -> Speeds:
+def speeds_of(rule: RuleInfo, events: RuleEvents) -> Speeds:
     """The speeds of all passes through a speed rule."""
-    passes = [event for event in events if event.kind is EventKind.SPEED_MEASURED]
-    speeds = sorted(event.details["speed"] / UNITS[rule.unit] for event in passes)
-    return Speeds(rule, rule.unit, rule.limit, tuple(speeds))
+    return Speeds(rule, rule.unit, rule.limit, tuple(sorted(speed / UNITS[rule.unit] for speed in events.speeds)))
 
 
-def queue_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[QueueRow]:
+def queue_rows(rule: RuleInfo, events: RuleEvents, timeline: Timeline) -> list[QueueRow]:
     """The length of a queue in each interval, and the waits that ended in it."""
-    changes = sorted((e.pts_seconds, int(e.details["length"])) for e in events if e.kind is EventKind.QUEUE_CHANGED)
+    changes = sorted(events.lengths)
     moments = timeline.moments(rule.every_seconds)
     lengths = np.array([0, *(length for _, length in changes)])
     sampled = lengths[np.searchsorted([seconds for seconds, _ in changes], moments, side="right")]
-    waits: dict[EventKind, defaultdict[int, list[float]]] = {kind: defaultdict(list) for kind in _ENDS_OF_WAITS}
-    for event in events:
-        if event.kind in waits:
-            waits[event.kind][timeline.index(event.pts_seconds)].append(float(event.details["wait"]))
     rows = []
     for i, (interval, sample) in enumerate(zip(timeline.intervals, timeline.split(moments, sampled), strict=True)):
-        served, abandoned = (tuple(sorted(waits[kind][i])) for kind in _ENDS_OF_WAITS)
+        served, abandoned = (tuple(sorted(waits.get(i, ()))) for waits in events.waits.values())
         rows.append(QueueRow(rule, interval, len(sample), *extent(sample), served, abandoned))
     return rows
 

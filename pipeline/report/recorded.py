@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from vidan.pipeline.report.intervals import StreamSpan
 from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary, summarize
 from vidan.pipeline.run_folder import RunFolder
-from vidan.pipeline.sinks.files import read_events
+from vidan.pipeline.sinks.files import EventLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class RecordedRun:
         folder: Where the rest of it is: pictures, tracks, heatmaps.
         manifest: As it stands in run.json.
         summary: Of the logs.
-        events: The event log, in its order.
-        near_misses: The log of near misses, in its order.
+        events: The event log, in its order; it is gone through several times.
+        near_misses: The log of near misses, in its order; likewise.
     """
 
     folder: RunFolder
     manifest: Mapping[str, Any]
     summary: Summary
-    events: Sequence[Event]
-    near_misses: Sequence[Event] = ()
+    events: Iterable[Event]
+    near_misses: Iterable[Event] = ()
 
     @property
     def origin(self) -> RunFolder:
@@ -58,8 +58,7 @@ def read_run(path: Path) -> RecordedRun:
     """
     run = PastRun.open(path)
     folder, manifest = run.folder, run.record
-    events = list(read_events(folder.events))
-    near_misses = list(read_events(folder.near_misses)) if folder.near_misses.exists() else []
+    events, near_misses = EventLog(folder.events), EventLog(folder.near_misses, optional=True)
     try:
         rules = rules_of_record(manifest)
         spans = [_span_from_record(record) for record in manifest["streams"]]

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from vidan.pipeline.events import ALERT_KINDS, Event, EventKind
-from vidan.pipeline.report.counts import COUNTED_KINDS, CountCells, CountRow, count_rows, timelines_of
+from vidan.pipeline.report.counts import CountRow, clocks_of, count_rows, timelines_of
 from vidan.pipeline.report.csv_table import COVERAGE, WHEN, coverage, when, write_csv
 from vidan.pipeline.report.intervals import Interval, StreamSpan, Timeline
 from vidan.pipeline.report.measures import FlowRow, QueueRow, Speeds, extent, flow_rows, queue_rows, speeds_of
-from vidan.pipeline.report.rule_info import ZONE_DIRECTIONS, RuleInfo
-
-_ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
+from vidan.pipeline.report.rule_events import RuleEvents
+from vidan.pipeline.report.rule_info import RuleInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +114,15 @@ def summarize(
     Raises:
         ValueError: If an event names a rule or a stream that is not described.
     """
-    by_rule: dict[tuple[str, str], list[Event]] = {(rule.stream, rule.name): [] for rule in rules}
+    by_rule = {(rule.stream, rule.name): RuleEvents() for rule in rules}
+    clocks = clocks_of(spans, interval_seconds)
+    last_event: defaultdict[str, float] = defaultdict(float)
     for event in events:
-        if (event.stream, event.rule) not in by_rule:
+        own = by_rule.get((event.stream, event.rule))
+        if own is None:
             raise ValueError(f"event {event.id}: no rule {event.rule!r} on stream {event.stream!r} is described")
-        by_rule[event.stream, event.rule].append(event)
-    last_event: dict[str, float] = defaultdict(float)
-    for (stream, _), own in by_rule.items():
-        last_event[stream] = max([last_event[stream], *(event.pts_seconds for event in own)])
+        own.add(event, clocks[event.stream].index(event.pts_seconds))
+        last_event[event.stream] = max(last_event[event.stream], event.pts_seconds)
     timelines = timelines_of(rules, spans, interval_seconds, last_event)
 
     counts: list[CountRow] = []
@@ -134,22 +134,17 @@ def summarize(
     queues: list[QueueRow] = []
     for rule in rules:
         own, timeline = by_rule[rule.stream, rule.name], timelines[rule.stream, rule.schedule]
-        counted = CountCells()
-        for event in own:
-            if event.kind in COUNTED_KINDS:
-                counted.add(event, timeline.index(event.pts_seconds))
-        counts += count_rows(rule, counted, timeline)
+        counts += count_rows(rule, own.counts, timeline)
         if rule.type == "zone":
             occupancy += _occupancy_rows(rule, own, timeline)
-            dwells.append(_dwell(rule, own))
+            dwells.append(Dwell(rule, tuple(sorted(own.dwells)), own.kinds[EventKind.ZONE_VANISHED]))
         elif rule.type == "flow":
             flows += flow_rows(rule, own)
         elif rule.type == "speed":
             speeds.append(speeds_of(rule, own))
         elif rule.type == "queue":
             queues += queue_rows(rule, own, timeline)
-        kinds = Counter(event.kind for event in own)
-        alerts += [(rule, kind, kinds[kind]) for kind in ALERT_KINDS if kinds[kind]]
+        alerts += [(rule, kind, own.kinds[kind]) for kind in ALERT_KINDS if own.kinds[kind]]
     return Summary(
         tuple(counts),
         tuple(occupancy),
@@ -163,7 +158,7 @@ def summarize(
         frozenset(
             rule
             for rule in rules
-            if not by_rule[rule.stream, rule.name] and not timelines[rule.stream, rule.schedule].is_observed
+            if not by_rule[rule.stream, rule.name].kinds and not timelines[rule.stream, rule.schedule].is_observed
         ),
     )
 
@@ -187,21 +182,12 @@ def write_occupancy_csv(path: Path, summary: Summary) -> None:
     write_csv(path, header, rows)
 
 
-def _occupancy_rows(rule: RuleInfo, events: Sequence[Event], timeline: Timeline) -> list[OccupancyRow]:
+def _occupancy_rows(rule: RuleInfo, events: RuleEvents, timeline: Timeline) -> list[OccupancyRow]:
     moments = timeline.moments(rule.every_seconds)
-    arrivals = np.sort([event.pts_seconds for event in events if event.kind in _ARRIVALS])
-    departures = np.sort(
-        [event.pts_seconds for event in events if event.kind in ZONE_DIRECTIONS and event.kind not in _ARRIVALS]
-    )
+    arrivals, departures = (np.sort(np.array(seconds)) for seconds in (events.arrivals, events.departures))
     inside = np.searchsorted(arrivals, moments, side="right") - np.searchsorted(departures, moments, side="right")
     samples = zip(timeline.intervals, timeline.split(moments, inside), strict=True)
     return [OccupancyRow(rule, interval, len(sample), *extent(sample)) for interval, sample in samples]
-
-
-def _dwell(rule: RuleInfo, events: Sequence[Event]) -> Dwell:
-    ended = [event for event in events if event.kind in (EventKind.ZONE_LEFT, EventKind.ZONE_VANISHED)]
-    vanished = sum(event.kind is EventKind.ZONE_VANISHED for event in ended)
-    return Dwell(rule, tuple(sorted(float(event.details["dwell"]) for event in ended)), vanished)
 
 
 def _near_miss_counts(rules: Sequence[RuleInfo], near_misses: Iterable[Event]) -> tuple[tuple[RuleInfo, str, int], ...]:

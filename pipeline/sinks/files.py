@@ -1,4 +1,4 @@
-"""JsonlSink writes a log of events, one JSON line per event; `read_events` is its mirror, `GrowingLog` looks on."""
+"""JsonlSink writes a log of events, one JSON line per event; `read_events` is its mirror."""
 
 from __future__ import annotations
 
@@ -163,8 +163,8 @@ def _end_of_lines(file: FileIO) -> int:
     return 0
 
 
-def read_events(path: Path) -> Iterator[Event]:
-    """The events of a log, in its order. A last line that a crash tore off is left out with a warning.
+def read_events(path: Path, *, tell: bool = True) -> Iterator[Event]:
+    """The events of a log, in its order. A last line that a crash tore off is left out, with a warning if `tell`.
 
     Raises:
         SourceError: If the file cannot be read or a line is no event; the message names file and line.
@@ -176,11 +176,33 @@ def read_events(path: Path) -> Iterator[Event]:
                     yield from_record(json.loads(line))
                 except _NO_EVENT as error:
                     if not line.endswith(b"\n"):
-                        _logger.warning("%s:%d: the last line is torn, it is left out", path, number)
+                        if tell:
+                            _logger.warning("%s:%d: the last line is torn, it is left out", path, number)
                         return
                     raise SourceError(f"{path}:{number}: not an event: {error}") from error
     except OSError as error:
         raise SourceError(f"cannot read the event log {path}: {error.strerror}") from error
+
+
+class EventLog:
+    """The events of a log, which are read each time that they are asked for: a log of months does not fit in memory.
+
+    Args:
+        path: The file.
+        optional: Whether no file is a log without events, and no mistake.
+    """
+
+    def __init__(self, path: Path, *, optional: bool = False) -> None:
+        self._path = path
+        self._optional = optional
+        self._is_told = False  # what is wrong with its last line
+
+    def __iter__(self) -> Iterator[Event]:
+        if self._optional and not self._path.exists():
+            return iter(())
+        events = read_events(self._path, tell=not self._is_told)
+        self._is_told = True
+        return events
 
 
 class GrowingLog:

@@ -205,27 +205,29 @@ def test_what_is_wrong_with_a_folder_is_told_in_words(
 
 def test_evidence_is_shown_as_thumbnails_then_as_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = a_run(tmp_path, crossings=2)
+    events = list(run.events)
     run.folder.evidence.mkdir()
-    for event, side in zip(run.events, (640, 640, 0), strict=False):
+    for event, side in zip(events, (640, 640, 0), strict=False):
         path = run.folder.evidence / f"{event.id}.jpg"
         Image.new("RGB", (side, side)).save(path, "JPEG") if side else path.write_text("no picture")
-    (run.folder.evidence / f"{run.events[0].id}.mp4").touch()
+    (run.folder.evidence / f"{events[0].id}.mp4").touch()
     monkeypatch.setattr(ledger, "THUMBNAIL_BYTES", 1000)
     page = render_report(run)
     stills = json.loads(re.search(r'id="stills">(.*?)</script>', page)[1])  # pyright: ignore[reportOptionalSubscript]
-    assert list(stills["thumbnails"]) == [run.events[0].id], "the budget is for one"
+    assert list(stills["thumbnails"]) == [events[0].id], "the budget is for one"
     assert len(stills["stills"]) == 2
-    assert stills["clips"] == [run.events[0].id]
+    assert stills["clips"] == [events[0].id]
     assert page.count('.jpg">picture</a>') == 3
 
 
 def test_a_replay_shows_the_pictures_of_its_run_for_events_that_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "the run").mkdir()
     run = a_run(tmp_path / "the run", crossings=2)
+    events = list(run.events)
     run.folder.evidence.mkdir()
-    for event in run.events:
+    for event in events:
         Image.new("RGB", (64, 64)).save(run.folder.evidence / f"{event.id}.jpg", "JPEG")
-    moved = replace(run.events[0], pts_seconds=run.events[0].pts_seconds + 0.1)
+    moved = replace(events[0], pts_seconds=events[0].pts_seconds + 0.1)
     (tmp_path / "again").mkdir()
     replay = replace(
         run,
@@ -236,8 +238,8 @@ def test_a_replay_shows_the_pictures_of_its_run_for_events_that_are_the_same(tmp
     page = render_report(replay)
     stills = json.loads(re.search(r'id="stills">(.*?)</script>', page)[1])  # pyright: ignore[reportOptionalSubscript]
     assert stills["place"] == "../the%20run/evidence"
-    assert set(stills["thumbnails"]) == {event.id for event in run.events[1:]}
-    assert f'href="../the%20run/evidence/{run.events[1].id}.jpg"' in page
+    assert set(stills["thumbnails"]) == {event.id for event in events[1:]}
+    assert f'href="../the%20run/evidence/{events[1].id}.jpg"' in page
 
 
 def test_flows_speeds_and_queues_are_drawn(tmp_path: Path) -> None:
