@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from vidan.pipeline.drawing import (
     Brush,
     Colour,
     LineShape,
+    Plate,
     Point,
     QueueShape,
     ZoneShape,
@@ -29,6 +31,7 @@ from vidan.pipeline.drawing import (
 )
 from vidan.pipeline.events import Event, EventKind, format_utc
 from vidan.pipeline.frame import FrameResult, Stamp
+from vidan.pipeline.label_places import LabelPlaces
 from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
@@ -66,6 +69,8 @@ class Annotator:
     ) -> None:
         self._height, self._width = height, width
         self._brush = Brush(height, width)
+        self._places = LabelPlaces(self._brush.row_height)
+        self._panel: Plate = (0, 0, 0, 0)  # where it lay in the last picture; it hardly changes
         self._class_names = class_names
         self._trail_seconds = trail_seconds
         self._trails: defaultdict[int, deque[tuple[float, Point]]] = defaultdict(deque)
@@ -119,10 +124,13 @@ class Annotator:
             self._brush.path(picture, queue.line, ZONE_COLOUR, self._brush.stroke + 1)
         confirmed = result.tracks[result.tracks.confirmed]
         self._draw_trails(picture, confirmed)
-        self._draw_boxes(picture, confirmed)
-        self._draw_names(picture, now)
+        for track_id, box in zip(confirmed.track_id.tolist(), confirmed.xyxy.tolist(), strict=True):
+            self._brush.box(picture, box, track_colour(track_id))
+        signs = self._signs(picture, result.frame.stamp)
+        self._draw_labels(picture, confirmed, now, taken=[self._panel, *(plate for _, plate, _ in signs)])
+        for text, plate, colour in signs:
+            self._brush.write(picture, text, plate, colour)
         self._draw_panel(picture)
-        self._draw_clock(picture, result.frame.stamp)
 
     def _show(
         self,
@@ -172,27 +180,36 @@ class Annotator:
             self._brush.path(picture, points[: middle + 1], track_colour(track_id), 1)
             self._brush.path(picture, points[middle:], track_colour(track_id), self._brush.stroke)
 
-    def _draw_boxes(self, picture: NDArray[np.uint8], tracks: Tracks) -> None:
+    def _draw_labels(self, picture: NDArray[np.uint8], tracks: Tracks, now: float, taken: Sequence[Plate]) -> None:
+        """Who is in which box; labels without room lie under the others, so that these can be read."""
+        self._places.begin(*picture.shape[:2])
+        for plate in taken:
+            self._places.take(plate)
+        written: list[tuple[bool, str, Plate, Colour]] = []
         for track_id, box, class_id in zip(
             tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.class_id.tolist(), strict=True
         ):
-            colour = track_colour(track_id)
-            self._brush.box(picture, box, colour)
             speeds = [speed for labels in self._speeds if (speed := labels.of(track_id)) is not None]
             text = " ".join([str(track_id), self._class_names[int(class_id)], *speeds])
-            self._brush.text(picture, text, (box[0], box[1]), colour, above=True)
+            plate, has_room = self._places.find(track_id, box, self._brush.size_of(text), now)
+            written.append((has_room, text, plate, track_colour(track_id)))
+        for _, text, plate, colour in sorted(written, key=itemgetter(0)):
+            self._brush.write(picture, text, plate, colour)
 
-    def _draw_names(self, picture: NDArray[np.uint8], now: float) -> None:
-        for line in self._lines:
-            colour = self._colour_of(line.name, LINE_COLOUR, now)
-            self._brush.text(picture, line.name, line.points[0], colour)
+    def _signs(self, picture: NDArray[np.uint8], stamp: Stamp) -> list[tuple[str, Plate, Colour]]:
+        """The names of all shapes, and the clock: what is always written at the same place."""
+        now = stamp.pts_seconds
+        names = [(line.name, line.points[0], self._colour_of(line.name, LINE_COLOUR, now)) for line in self._lines]
         for zone in self._zones:
             name = zone.shape.name
-            label = f"{name}: {self._number_in(name)}"
-            self._brush.text(picture, label, zone.label_at, self._colour_of(name, ZONE_COLOUR, now))
+            text = f"{name}: {self._number_in(name)}"
+            names.append((text, zone.label_at, self._colour_of(name, ZONE_COLOUR, now)))
         for shape in (labels.shape for labels in self._speeds):
             left, top, *_ = min(shape.area.exterior.coords, key=lambda point: (point[1], point[0]))
-            self._brush.text(picture, shape.name, (left, top), self._colour_of(shape.name, SPEED_COLOUR, now))
+            names.append((shape.name, (left, top), self._colour_of(shape.name, SPEED_COLOUR, now)))
+        signs = [(text, self._brush.plate(picture, text, corner), colour) for text, corner, colour in names]
+        clock = _clock(stamp)
+        return [*signs, (clock, self._brush.plate(picture, clock, (0.0, float(picture.shape[0])), above=True), INK)]
 
     def _number_in(self, name: str) -> int:
         """How many are inside a zone, or wait in a queue."""
@@ -205,15 +222,15 @@ class Annotator:
         ]
         for name in (zone.shape.name for zone in self._zones):
             rows.append([name, f"{self._number_in(name)} {'waiting' if name in self._waiting else 'inside'}"])
-        if rows:
-            self._brush.table(picture, rows)
+        self._panel = self._brush.table(picture, rows) if rows else (0, 0, 0, 0)
 
-    def _draw_clock(self, picture: NDArray[np.uint8], stamp: Stamp) -> None:
-        minutes, seconds = divmod(round(stamp.pts_seconds, 1), 60)
-        parts = [f"{int(minutes) // 60:d}:{int(minutes) % 60:02d}:{seconds:04.1f}", f"#{stamp.index}"]
-        if stamp.utc is not None:
-            parts.insert(0, format_utc(stamp.utc)[:19].replace("T", " ") + " UTC")
-        self._brush.text(picture, "   ".join(parts), (0.0, float(picture.shape[0])), INK, above=True)
+
+def _clock(stamp: Stamp) -> str:
+    minutes, seconds = divmod(round(stamp.pts_seconds, 1), 60)
+    parts = [f"{int(minutes) // 60:d}:{int(minutes) % 60:02d}:{seconds:04.1f}", f"#{stamp.index}"]
+    if stamp.utc is not None:
+        parts.insert(0, format_utc(stamp.utc)[:19].replace("T", " ") + " UTC")
+    return "   ".join(parts)
 
 
 def _feet(tracks: Tracks) -> list[Point]:

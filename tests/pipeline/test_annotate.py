@@ -70,6 +70,14 @@ def is_painted(pixel: NDArray[np.uint8], colour: drawing.Colour) -> bool:
     return bool(np.abs(pixel.astype(int) - colour).max() <= 16)
 
 
+def overlap(first: drawing.Plate, second: drawing.Plate) -> bool:
+    """True if more than their margins lie on each other."""
+    (left, top, width, height), (other_left, other_top, other_width, other_height) = first, second
+    across = min(left + width, other_left + other_width) - max(left, other_left)
+    down = min(top + height, other_top + other_height) - max(top, other_top)
+    return across > height / 4 and down > height / 4
+
+
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that is painted."""
@@ -93,7 +101,7 @@ def test_the_panel_counts_what_events_say(words: list[str]) -> None:
     ]
     painted(annotator, result_at(0.0, events=(*crossings, *stays)))
     painted(annotator, result_at(1.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="south"),)))
-    assert words[-6:-1] == ["gate", "north 3", "south 1", "yard", "1 inside"]
+    assert words[-5:] == ["gate", "north 3", "south 1", "yard", "1 inside"]
 
 
 def test_labels_show_id_and_class_of_confirmed_tracks_only(words: list[str]) -> None:
@@ -101,6 +109,28 @@ def test_labels_show_id_and_class_of_confirmed_tracks_only(words: list[str]) -> 
     tracks.confirmed[1] = False
     painted(Annotator(150, 200, class_names=("person",)), result_at(75.2, tracks))
     assert words == ["7 person", "0:01:15.2   #752"]
+
+
+def test_two_close_together_have_labels_that_can_both_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    plates: list[drawing.Plate] = []
+
+    def write(brush: drawing.Brush, picture: NDArray[np.uint8], text: str, plate: drawing.Plate, *rest: object) -> None:
+        plates.append(plate)
+
+    monkeypatch.setattr(drawing.Brush, "write", write)
+    tracks = tracks_at((7, 60, 40, 90, 110), (8, 70, 42, 100, 112))
+    painted(Annotator(150, 200, class_names=("person",), lines=[GATE], zones=[YARD]), result_at(0.0, tracks))
+    seven, eight, *signs = plates
+    assert len(signs) == 3  # two names and the clock
+    assert not any(overlap(seven, other) for other in (eight, *signs))
+    assert not any(overlap(eight, other) for other in signs)
+
+
+def test_labels_without_room_lie_under_those_that_have_it(words: list[str]) -> None:
+    tracks = tracks_at(*((i, 60, 60, 100, 100) for i in range(1, 13)))
+    painted(Annotator(150, 200, class_names=("person",)), result_at(0.0, tracks))
+    assert words.index("12 person") < words.index("1 person")
+    assert len(words) == 13
 
 
 def test_a_zone_is_tinted_inside_and_neither_outside_nor_in_its_hole() -> None:
@@ -207,7 +237,7 @@ def test_shapes_change_and_counts_stay(words: list[str]) -> None:
     painted(annotator, result_at(0.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="north"),)))
     annotator.change(lines=[GATE], zones=[YARD], queues=[], speeds=[])
     painted(annotator, result_at(1.0))
-    assert words[-6:-1] == ["gate", "north 1", "south 0", "yard", "0 inside"]
+    assert words[-5:] == ["gate", "north 1", "south 0", "yard", "0 inside"]
     annotator.change(lines=[], zones=[YARD], queues=[], speeds=[])
     painted(annotator, result_at(2.0))
     assert "gate" not in words[-4:]
