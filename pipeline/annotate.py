@@ -6,8 +6,7 @@ It knows results, not rules: shapes come as plain points, counts are what the ev
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -21,22 +20,21 @@ from vidan.pipeline.drawing import (
     ZONE_COLOUR,
     Brush,
     Colour,
-    LineShape,
     Plate,
     Point,
-    QueueShape,
-    ZoneShape,
     ZoneTint,
     track_colour,
 )
 from vidan.pipeline.events import Event, EventKind, format_utc
 from vidan.pipeline.frame import FrameResult, Stamp
 from vidan.pipeline.label_places import LabelPlaces
-from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
+from vidan.pipeline.shapes import Shapes
+from vidan.pipeline.speed_labels import SpeedLabels
 from vidan.trackers import Tracks
 
 FLASH_SECONDS = 0.5  # a shape lights up this long after its event
 
+_NO_SHAPES = Shapes()
 _ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
 _DEPARTURES = {EventKind.ZONE_LEFT, EventKind.ZONE_VANISHED}
 
@@ -47,10 +45,7 @@ class Annotator:
     Args:
         height: Of the pictures, in pixels; text and strokes scale with the shorter side.
         width: Of the pictures, in pixels.
-        lines: Counting lines of this stream.
-        zones: Zones of this stream.
-        queues: Queues of this stream.
-        speeds: Areas of this stream where speed is measured; it is written at the boxes.
+        shapes: Of this stream. Where speed is measured, it is written at the boxes.
         class_names: Of the detector.
         trail_seconds: How long a trail is; 0 draws none.
     """
@@ -59,12 +54,9 @@ class Annotator:
         self,
         height: int,
         width: int,
+        shapes: Shapes = _NO_SHAPES,
         *,
         class_names: Sequence[str],
-        lines: Sequence[LineShape] = (),
-        zones: Sequence[ZoneShape] = (),
-        queues: Sequence[QueueShape] = (),
-        speeds: Sequence[SpeedShape] = (),
         trail_seconds: float = 2.0,
     ) -> None:
         self._height, self._width = height, width
@@ -78,19 +70,12 @@ class Annotator:
         self._inside: defaultdict[str, set[int | None]] = defaultdict(set)
         self._waiting: dict[str, int] = {}
         self._flash_until: dict[str, float] = {}
-        self._coming: Callable[[], None] | None = None
-        self._show(lines, zones, queues, speeds)
+        self._coming: Shapes | None = None
+        self._show(shapes)
 
-    def change(
-        self,
-        *,
-        lines: Sequence[LineShape],
-        zones: Sequence[ZoneShape],
-        queues: Sequence[QueueShape],
-        speeds: Sequence[SpeedShape],
-    ) -> None:
+    def change(self, shapes: Shapes) -> None:
         """Shows these shapes from the next picture on; trails and counts stay. Any thread may say so."""
-        self._coming = partial(self._show, lines, zones, queues, speeds)
+        self._coming = shapes
 
     def follow(self, other: Annotator) -> None:
         """Goes on with the counts of another one, which painted the stream in another size; trails begin anew."""
@@ -104,8 +89,8 @@ class Annotator:
         some tenths of a second earlier.
         """
         if self._coming is not None:
-            show, self._coming = self._coming, None
-            show()
+            shapes, self._coming = self._coming, None
+            self._show(shapes)
         now = result.frame.stamp.pts_seconds
         for event in result.events:
             self._count(event, now)
@@ -132,19 +117,12 @@ class Annotator:
             self._brush.write(picture, text, plate, colour)
         self._draw_panel(picture)
 
-    def _show(
-        self,
-        lines: Sequence[LineShape],
-        zones: Sequence[ZoneShape],
-        queues: Sequence[QueueShape],
-        speeds: Sequence[SpeedShape],
-    ) -> None:
-        self._lines = lines
-        self._queues = queues
-        waiting_areas = [ZoneShape(queue.name, (queue.polygon,)) for queue in queues]
-        self._zones = [ZoneTint(zone, self._height, self._width) for zone in (*zones, *waiting_areas)]
-        self._speeds = [SpeedLabels(shape) for shape in speeds]
-        self._waiting = {queue.name: self._waiting.get(queue.name, 0) for queue in queues}
+    def _show(self, shapes: Shapes) -> None:
+        self._lines = shapes.lines
+        self._queues = shapes.queues
+        self._zones = [ZoneTint(zone, self._height, self._width) for zone in (*shapes.zones, *shapes.waiting_areas)]
+        self._speeds = [SpeedLabels(shape) for shape in shapes.speeds]
+        self._waiting = {queue.name: self._waiting.get(queue.name, 0) for queue in shapes.queues}
 
     def _count(self, event: Event, now: float) -> None:
         self._flash_until[event.rule] = now + FLASH_SECONDS

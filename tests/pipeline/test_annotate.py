@@ -19,6 +19,7 @@ from vidan.pipeline.calibration import Calibration
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape, in_arrow, track_colour
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.shapes import Shapes
 from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
@@ -91,7 +92,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_panel_counts_what_events_say(words: list[str]) -> None:
-    annotator = Annotator(150, 200, class_names=("person",), lines=[GATE], zones=[YARD])
+    annotator = Annotator(150, 200, Shapes((GATE,), (YARD,)), class_names=("person",))
     crossings = [event(EventKind.LINE_CROSSED, "gate", i, direction="north") for i in (1, 2, 3)]
     stays = [
         event(EventKind.ZONE_ENTERED, "yard", 1),
@@ -119,7 +120,7 @@ def test_two_close_together_have_labels_that_can_both_be_read(monkeypatch: pytes
 
     monkeypatch.setattr(drawing.Brush, "write", write)
     tracks = tracks_at((7, 60, 40, 90, 110), (8, 70, 42, 100, 112))
-    painted(Annotator(150, 200, class_names=("person",), lines=[GATE], zones=[YARD]), result_at(0.0, tracks))
+    painted(Annotator(150, 200, Shapes((GATE,), (YARD,)), class_names=("person",)), result_at(0.0, tracks))
     seven, eight, *signs = plates
     assert len(signs) == 3  # two names and the clock
     assert not any(overlap(seven, other) for other in (eight, *signs))
@@ -134,7 +135,7 @@ def test_labels_without_room_lie_under_those_that_have_it(words: list[str]) -> N
 
 
 def test_a_zone_is_tinted_inside_and_neither_outside_nor_in_its_hole() -> None:
-    picture = painted(Annotator(150, 200, class_names=(), zones=[YARD]), result_at(0.0))
+    picture = painted(Annotator(150, 200, Shapes(zones=(YARD,)), class_names=()), result_at(0.0))
     assert tuple(picture[100, 140]) != (90, 90, 90)
     assert tuple(picture[70, 100]) == (90, 90, 90)
     assert tuple(picture[140, 180]) == (90, 90, 90)
@@ -162,7 +163,7 @@ def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
 
 
 def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
-    annotator = Annotator(150, 200, class_names=(), lines=[GATE])
+    annotator = Annotator(150, 200, Shapes((GATE,)), class_names=())
     crossing = event(EventKind.LINE_CROSSED, "gate", 1, direction="north")
     assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == drawing.WHITE
     assert tuple(painted(annotator, result_at(0.6))[100, 150]) == drawing.LINE_COLOUR
@@ -170,7 +171,7 @@ def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (37, 51), (240, 320), (600, 800), (2160, 3840)])
 def test_any_picture_size_and_boxes_beyond_the_edge_are_painted(height: int, width: int) -> None:
-    annotator = Annotator(height, width, class_names=("person",), lines=[GATE], zones=[YARD])
+    annotator = Annotator(height, width, Shapes((GATE,), (YARD,)), class_names=("person",))
     boxes = ((1, -50, -50, 20, 30), (2, width - 5, height - 5, width + 90, height + 90), (3, 1, 1, 1, 1))
     for seconds in (0.0, 0.1):
         result = result_at(seconds, tracks_at(*boxes), (), height, width)
@@ -178,7 +179,7 @@ def test_any_picture_size_and_boxes_beyond_the_edge_are_painted(height: int, wid
 
 
 def test_a_later_smaller_picture_of_the_stream_is_painted_too() -> None:
-    annotator = Annotator(150, 200, class_names=(), zones=[YARD])
+    annotator = Annotator(150, 200, Shapes(zones=(YARD,)), class_names=())
     for height, width in ((150, 200), (60, 100), (10, 20), (300, 400)):
         painted(annotator, result_at(0.0, None, (), height, width))
 
@@ -226,18 +227,18 @@ def test_speed_is_written_at_the_box_and_forgotten_outside() -> None:
 
 def test_a_queue_shows_how_many_wait() -> None:
     shape = QueueShape("till", ((40.0, 20.0), (160.0, 20.0), (160.0, 120.0)), ((160.0, 20.0), (160.0, 120.0)))
-    annotator = Annotator(150, 200, class_names=["person"], queues=[shape])
+    annotator = Annotator(150, 200, Shapes(queues=(shape,)), class_names=["person"])
     changed = Event("0" * 16, EventKind.QUEUE_CHANGED, "door", "till", None, None, 0.0, None, 0, details={"length": 3})
     painted(annotator, result_at(0.0, events=(changed,)))
     assert annotator._number_in("till") == 3
 
 
 def test_shapes_change_and_counts_stay(words: list[str]) -> None:
-    annotator = Annotator(150, 200, class_names=("person",), lines=[GATE])
+    annotator = Annotator(150, 200, Shapes((GATE,)), class_names=("person",))
     painted(annotator, result_at(0.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="north"),)))
-    annotator.change(lines=[GATE], zones=[YARD], queues=[], speeds=[])
+    annotator.change(Shapes((GATE,), (YARD,)))
     painted(annotator, result_at(1.0))
     assert words[-5:] == ["gate", "north 1", "south 0", "yard", "0 inside"]
-    annotator.change(lines=[], zones=[YARD], queues=[], speeds=[])
+    annotator.change(Shapes(zones=(YARD,)))
     painted(annotator, result_at(2.0))
     assert "gate" not in words[-4:]
