@@ -6,8 +6,8 @@ It knows results, not rules: shapes come as plain points, counts are what the ev
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +20,21 @@ from vidan.pipeline.drawing import (
     ZONE_COLOUR,
     Brush,
     Colour,
-    LineShape,
+    Plate,
     Point,
-    QueueShape,
-    ZoneShape,
     ZoneTint,
     track_colour,
 )
 from vidan.pipeline.events import Event, EventKind, format_utc
 from vidan.pipeline.frame import FrameResult, Stamp
-from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
+from vidan.pipeline.label_places import LabelPlaces
+from vidan.pipeline.shapes import Shapes
+from vidan.pipeline.speed_labels import SpeedLabels
 from vidan.trackers import Tracks
 
 FLASH_SECONDS = 0.5  # a shape lights up this long after its event
 
+_NO_SHAPES = Shapes()
 _ARRIVALS = {EventKind.ZONE_ENTERED, EventKind.ZONE_APPEARED}
 _DEPARTURES = {EventKind.ZONE_LEFT, EventKind.ZONE_VANISHED}
 
@@ -44,10 +45,7 @@ class Annotator:
     Args:
         height: Of the pictures, in pixels; text and strokes scale with the shorter side.
         width: Of the pictures, in pixels.
-        lines: Counting lines of this stream.
-        zones: Zones of this stream.
-        queues: Queues of this stream.
-        speeds: Areas of this stream where speed is measured; it is written at the boxes.
+        shapes: Of this stream. Where speed is measured, it is written at the boxes.
         class_names: Of the detector.
         trail_seconds: How long a trail is; 0 draws none.
     """
@@ -56,16 +54,15 @@ class Annotator:
         self,
         height: int,
         width: int,
+        shapes: Shapes = _NO_SHAPES,
         *,
         class_names: Sequence[str],
-        lines: Sequence[LineShape] = (),
-        zones: Sequence[ZoneShape] = (),
-        queues: Sequence[QueueShape] = (),
-        speeds: Sequence[SpeedShape] = (),
         trail_seconds: float = 2.0,
     ) -> None:
         self._height, self._width = height, width
         self._brush = Brush(height, width)
+        self._places = LabelPlaces(self._brush.row_height)
+        self._panel: Plate = (0, 0, 0, 0)  # where it lay in the last picture; it hardly changes
         self._class_names = class_names
         self._trail_seconds = trail_seconds
         self._trails: defaultdict[int, deque[tuple[float, Point]]] = defaultdict(deque)
@@ -73,19 +70,12 @@ class Annotator:
         self._inside: defaultdict[str, set[int | None]] = defaultdict(set)
         self._waiting: dict[str, int] = {}
         self._flash_until: dict[str, float] = {}
-        self._coming: Callable[[], None] | None = None
-        self._show(lines, zones, queues, speeds)
+        self._coming: Shapes | None = None
+        self._show(shapes)
 
-    def change(
-        self,
-        *,
-        lines: Sequence[LineShape],
-        zones: Sequence[ZoneShape],
-        queues: Sequence[QueueShape],
-        speeds: Sequence[SpeedShape],
-    ) -> None:
+    def change(self, shapes: Shapes) -> None:
         """Shows these shapes from the next picture on; trails and counts stay. Any thread may say so."""
-        self._coming = partial(self._show, lines, zones, queues, speeds)
+        self._coming = shapes
 
     def follow(self, other: Annotator) -> None:
         """Goes on with the counts of another one, which painted the stream in another size; trails begin anew."""
@@ -99,8 +89,8 @@ class Annotator:
         some tenths of a second earlier.
         """
         if self._coming is not None:
-            show, self._coming = self._coming, None
-            show()
+            shapes, self._coming = self._coming, None
+            self._show(shapes)
         now = result.frame.stamp.pts_seconds
         for event in result.events:
             self._count(event, now)
@@ -119,24 +109,20 @@ class Annotator:
             self._brush.path(picture, queue.line, ZONE_COLOUR, self._brush.stroke + 1)
         confirmed = result.tracks[result.tracks.confirmed]
         self._draw_trails(picture, confirmed)
-        self._draw_boxes(picture, confirmed)
-        self._draw_names(picture, now)
+        for track_id, box in zip(confirmed.track_id.tolist(), confirmed.xyxy.tolist(), strict=True):
+            self._brush.box(picture, box, track_colour(track_id))
+        signs = self._signs(picture, result.frame.stamp)
+        self._draw_labels(picture, confirmed, now, taken=[self._panel, *(plate for _, plate, _ in signs)])
+        for text, plate, colour in signs:
+            self._brush.write(picture, text, plate, colour)
         self._draw_panel(picture)
-        self._draw_clock(picture, result.frame.stamp)
 
-    def _show(
-        self,
-        lines: Sequence[LineShape],
-        zones: Sequence[ZoneShape],
-        queues: Sequence[QueueShape],
-        speeds: Sequence[SpeedShape],
-    ) -> None:
-        self._lines = lines
-        self._queues = queues
-        waiting_areas = [ZoneShape(queue.name, (queue.polygon,)) for queue in queues]
-        self._zones = [ZoneTint(zone, self._height, self._width) for zone in (*zones, *waiting_areas)]
-        self._speeds = [SpeedLabels(shape) for shape in speeds]
-        self._waiting = {queue.name: self._waiting.get(queue.name, 0) for queue in queues}
+    def _show(self, shapes: Shapes) -> None:
+        self._lines = shapes.lines
+        self._queues = shapes.queues
+        self._zones = [ZoneTint(zone, self._height, self._width) for zone in (*shapes.zones, *shapes.waiting_areas)]
+        self._speeds = [SpeedLabels(shape) for shape in shapes.speeds]
+        self._waiting = {queue.name: self._waiting.get(queue.name, 0) for queue in shapes.queues}
 
     def _count(self, event: Event, now: float) -> None:
         self._flash_until[event.rule] = now + FLASH_SECONDS
@@ -172,27 +158,36 @@ class Annotator:
             self._brush.path(picture, points[: middle + 1], track_colour(track_id), 1)
             self._brush.path(picture, points[middle:], track_colour(track_id), self._brush.stroke)
 
-    def _draw_boxes(self, picture: NDArray[np.uint8], tracks: Tracks) -> None:
+    def _draw_labels(self, picture: NDArray[np.uint8], tracks: Tracks, now: float, taken: Sequence[Plate]) -> None:
+        """Who is in which box; labels without room lie under the others, so that these can be read."""
+        self._places.begin(*picture.shape[:2])
+        for plate in taken:
+            self._places.take(plate)
+        written: list[tuple[bool, str, Plate, Colour]] = []
         for track_id, box, class_id in zip(
             tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.class_id.tolist(), strict=True
         ):
-            colour = track_colour(track_id)
-            self._brush.box(picture, box, colour)
             speeds = [speed for labels in self._speeds if (speed := labels.of(track_id)) is not None]
             text = " ".join([str(track_id), self._class_names[int(class_id)], *speeds])
-            self._brush.text(picture, text, (box[0], box[1]), colour, above=True)
+            plate, has_room = self._places.find(track_id, box, self._brush.size_of(text), now)
+            written.append((has_room, text, plate, track_colour(track_id)))
+        for _, text, plate, colour in sorted(written, key=itemgetter(0)):
+            self._brush.write(picture, text, plate, colour)
 
-    def _draw_names(self, picture: NDArray[np.uint8], now: float) -> None:
-        for line in self._lines:
-            colour = self._colour_of(line.name, LINE_COLOUR, now)
-            self._brush.text(picture, line.name, line.points[0], colour)
+    def _signs(self, picture: NDArray[np.uint8], stamp: Stamp) -> list[tuple[str, Plate, Colour]]:
+        """The names of all shapes, and the clock: what is always written at the same place."""
+        now = stamp.pts_seconds
+        names = [(line.name, line.points[0], self._colour_of(line.name, LINE_COLOUR, now)) for line in self._lines]
         for zone in self._zones:
             name = zone.shape.name
-            label = f"{name}: {self._number_in(name)}"
-            self._brush.text(picture, label, zone.label_at, self._colour_of(name, ZONE_COLOUR, now))
+            text = f"{name}: {self._number_in(name)}"
+            names.append((text, zone.label_at, self._colour_of(name, ZONE_COLOUR, now)))
         for shape in (labels.shape for labels in self._speeds):
             left, top, *_ = min(shape.area.exterior.coords, key=lambda point: (point[1], point[0]))
-            self._brush.text(picture, shape.name, (left, top), self._colour_of(shape.name, SPEED_COLOUR, now))
+            names.append((shape.name, (left, top), self._colour_of(shape.name, SPEED_COLOUR, now)))
+        signs = [(text, self._brush.plate(picture, text, corner), colour) for text, corner, colour in names]
+        clock = _clock(stamp)
+        return [*signs, (clock, self._brush.plate(picture, clock, (0.0, float(picture.shape[0])), above=True), INK)]
 
     def _number_in(self, name: str) -> int:
         """How many are inside a zone, or wait in a queue."""
@@ -205,15 +200,15 @@ class Annotator:
         ]
         for name in (zone.shape.name for zone in self._zones):
             rows.append([name, f"{self._number_in(name)} {'waiting' if name in self._waiting else 'inside'}"])
-        if rows:
-            self._brush.table(picture, rows)
+        self._panel = self._brush.table(picture, rows) if rows else (0, 0, 0, 0)
 
-    def _draw_clock(self, picture: NDArray[np.uint8], stamp: Stamp) -> None:
-        minutes, seconds = divmod(round(stamp.pts_seconds, 1), 60)
-        parts = [f"{int(minutes) // 60:d}:{int(minutes) % 60:02d}:{seconds:04.1f}", f"#{stamp.index}"]
-        if stamp.utc is not None:
-            parts.insert(0, format_utc(stamp.utc)[:19].replace("T", " ") + " UTC")
-        self._brush.text(picture, "   ".join(parts), (0.0, float(picture.shape[0])), INK, above=True)
+
+def _clock(stamp: Stamp) -> str:
+    minutes, seconds = divmod(round(stamp.pts_seconds, 1), 60)
+    parts = [f"{int(minutes) // 60:d}:{int(minutes) % 60:02d}:{seconds:04.1f}", f"#{stamp.index}"]
+    if stamp.utc is not None:
+        parts.insert(0, format_utc(stamp.utc)[:19].replace("T", " ") + " UTC")
+    return "   ".join(parts)
 
 
 def _feet(tracks: Tracks) -> list[Point]:

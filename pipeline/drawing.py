@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+Plate = tuple[int, int, int, int]  # left, top, width and height of what lies behind a text, in pixels
 
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (18, 20, 24)
@@ -143,16 +144,29 @@ class Brush:
         self, picture: NDArray[np.uint8], text: str, corner: Point, background: Colour, above: bool = False
     ) -> None:
         """One line of text on a filled box whose top (or bottom) left is `corner`, moved into the picture."""
-        width, height = self._box_of(text)
+        self.write(picture, text, self.plate(picture, text, corner, above), background)
+
+    def plate(self, picture: NDArray[np.uint8], text: str, corner: Point, above: bool = False) -> Plate:
+        """The filled box of a text whose top (or bottom) left is `corner`, moved into the picture."""
+        width, height = self.size_of(text)
         left = min(max(0, round(corner[0])), max(0, picture.shape[1] - width))
         top = round(corner[1]) - (height if above else 0)
-        top = min(max(0, top), max(0, picture.shape[0] - height))
+        return left, min(max(0, top), max(0, picture.shape[0] - height)), width, height
+
+    def write(self, picture: NDArray[np.uint8], text: str, plate: Plate, background: Colour) -> None:
+        """Paints such a box with its text."""
+        left, top, width, height = plate
         cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), background, -1)
         self._letters(picture, text, left + self._pad, top + self._pad, _readable_on(background))
 
+    def size_of(self, text: str) -> tuple[int, int]:
+        """Width and height that a line of text takes with its box, in pixels."""
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._weight)
+        return width + 2 * self._pad, self.row_height
+
     def width_of(self, text: str) -> int:
         """Pixels that a line of text takes with its box."""
-        return self._box_of(text)[0]
+        return self.size_of(text)[0]
 
     def shortened(self, text: str, width: int) -> str:
         """The text, or as much of its end as fits into so many pixels behind dots."""
@@ -162,23 +176,21 @@ class Brush:
                 return told
         return ""
 
-    def table(self, picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of cells in aligned columns on a darkened field in the top left corner."""
+    def table(self, picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> Plate:
+        """Paints rows of cells in aligned columns on a darkened field in the top left corner; that field."""
         columns = max(len(row) for row in rows)
-        widths = [max(self._box_of(row[i])[0] for row in rows if i < len(row)) for i in range(columns)]
+        widths = [max(self.width_of(row[i]) for row in rows if i < len(row)) for i in range(columns)]
         row_height = self.row_height
         margin = self._pad * 2
-        field = picture[margin : 2 * margin + row_height * len(rows), margin : 2 * margin + sum(widths)]
+        plate = margin, margin, margin + sum(widths), margin + row_height * len(rows)
+        field = picture[margin : margin + plate[3], margin : margin + plate[2]]
         cv2.convertScaleAbs(field, field, alpha=0.35)
         for i, row in enumerate(rows):
             left = margin + self._pad
             for cell, width in zip(row, widths, strict=False):
                 self._letters(picture, cell, left + self._pad, margin + self._pad * 2 + row_height * i, WHITE)
                 left += width
-
-    def _box_of(self, text: str) -> tuple[int, int]:
-        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._weight)
-        return width + 2 * self._pad, self.row_height
+        return plate
 
     def _letters(self, picture: NDArray[np.uint8], text: str, left: int, top: int, colour: Colour) -> None:
         origin = (left, top + self.text_height)
@@ -187,9 +199,16 @@ class Brush:
 
 def track_colour(track_id: int) -> Colour:
     """A bright colour that stays with the id: 16 hues, and ids whose hues are neighbours differ in saturation."""
-    hue = track_id * 7 % 16 / 16  # ids one apart are 157 degrees apart, only ids 7 or 9 apart are hue neighbours
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.8, 0.45)[track_id % 2], 1.0)
+    return _TRACK_COLOURS[track_id % 16]
+
+
+def _bright_colour(number: int) -> Colour:
+    hue = number * 7 % 16 / 16  # numbers one apart are 157 degrees apart, only those 7 or 9 apart are hue neighbours
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.8, 0.45)[number % 2], 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+_TRACK_COLOURS = [_bright_colour(number) for number in range(16)]
 
 
 def in_arrow(points: Sequence[Point], length: float) -> tuple[Point, Point]:

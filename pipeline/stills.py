@@ -13,15 +13,15 @@ from vidan.pipeline.drawing import (
     WHITE,
     ZONE_COLOUR,
     Brush,
-    LineShape,
     Point,
-    ZoneShape,
     ZoneTint,
     track_colour,
 )
 from vidan.pipeline.events import Event, format_utc
 from vidan.pipeline.frame import Stamp
+from vidan.pipeline.shapes import Shapes
 
+_NO_SHAPES = Shapes()
 _TOLD = {"direction": "", "certainty": "", "count": "", "dwell": " s"}  # details that the caption names, with units
 
 
@@ -31,20 +31,17 @@ class StillPainter:
     Args:
         height: Of the pictures, in pixels.
         width: Of the pictures, in pixels.
-        lines: Counting lines of this stream.
-        zones: Zones of this stream.
+        shapes: Of this stream.
     """
 
-    def __init__(
-        self, height: int, width: int, *, lines: Sequence[LineShape] = (), zones: Sequence[ZoneShape] = ()
-    ) -> None:
+    def __init__(self, height: int, width: int, shapes: Shapes = _NO_SHAPES) -> None:
         self._height, self._width = height, width
         self._brush = Brush(height, width)
-        self.change(lines=lines, zones=zones)
+        self.change(shapes)
 
-    def change(self, *, lines: Sequence[LineShape], zones: Sequence[ZoneShape]) -> None:
+    def change(self, shapes: Shapes) -> None:
         """Knows these shapes from now on; any thread may say so."""
-        self._shapes = (tuple(lines), tuple(ZoneTint(zone, self._height, self._width) for zone in zones))
+        self._shapes = shapes.lines, tuple(ZoneTint(area, self._height, self._width) for area in shapes.areas)
 
     def paint(
         self,

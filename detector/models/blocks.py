@@ -271,10 +271,13 @@ def _elan(x: Tensor, *blocks: nn.Module) -> Tensor:
 
 
 def _conv_with_bias(like: nn.Conv2d, kernel: Tensor, bias: Tensor) -> nn.Conv2d:
-    size, stride, padding = (tuple(v) for v in (like.kernel_size, like.stride, like.padding))
+    size, stride, padding = (
+        tuple(v) for v in (like.kernel_size, like.stride, like.padding)
+    )  # pairs: torch's types do not say so
     conv = nn.Conv2d(like.in_channels, like.out_channels, size, stride, padding, groups=like.groups)  # pyright: ignore[reportArgumentType]
     conv = conv.to(kernel.device, kernel.dtype)
+    assert conv.bias is not None
     with torch.no_grad():
         conv.weight.copy_(kernel)
-        conv.bias.copy_(bias)  # pyright: ignore[reportOptionalMemberAccess]
+        conv.bias.copy_(bias)
     return conv.requires_grad_(False)

@@ -70,7 +70,8 @@ class Size:
     @property
     def level_channels(self) -> tuple[int, int, int, int, int]:
         """Channels of a column's five outputs, strides 2 to 32."""
-        return (self.stem[0], self.stage2.out, *(stage.out for stage in self.stages))  # pyright: ignore[reportReturnType]
+        stage3, stage4, stage5 = self.stages
+        return self.stem[0], self.stage2.out, stage3.out, stage4.out, stage5.out
 
     @property
     def fusion_channels(self) -> tuple[int, int, int, int, int]:

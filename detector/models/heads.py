@@ -74,10 +74,12 @@ class DetectHead(nn.Module):
     def _set_initial_biases(self) -> None:
         """Boxes start small, classes start rare: about 5 objects of all classes in a 640 px picture."""
         for box, score, stride in zip(self.boxes, self.scores, STRIDES, strict=True):
-            assert isinstance(box, nn.Sequential)
-            assert isinstance(score, nn.Sequential)
-            nn.init.constant_(box[-1].bias, 1.0)  # pyright: ignore[reportArgumentType]
-            nn.init.constant_(score[-1].bias, math.log(5 / self.classes / (640 / stride) ** 2))  # pyright: ignore[reportArgumentType]
+            for branch, value in ((box, 1.0), (score, math.log(5 / self.classes / (640 / stride) ** 2))):
+                assert isinstance(branch, nn.Sequential)
+                last = branch[-1]
+                assert isinstance(last, nn.Conv2d)
+                assert last.bias is not None
+                nn.init.constant_(last.bias, value)
 
 
 def anchor_points(sizes: Sequence[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tensor]:

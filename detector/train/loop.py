@@ -14,6 +14,7 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from vidan.detector.data.dataset import DetectionDataset, collate
@@ -81,12 +82,13 @@ class Trainer:
         self.step = 0  # iterations of this epoch that are done
         self.processes = processes
         model = build_model(recipe.model, classes, recipe.pgi, class_width, recipe.gelan)
+        # torch's own types know `to` with a device or with a memory format, not with both.
         self.model: nn.Module = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._frozen = freeze(_without_auxiliary(self.model), recipe.freeze)
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = MovingAverage(self.model, recipe.ema_decay, recipe.ema_warmup_updates)
         self.precision = _precision(recipe.precision, device)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")  # pyright: ignore[reportPrivateImportUsage]
+        self._scaler = GradScaler(device.type, enabled=self.precision == "fp16")
         self._network = self._shared(self.model)
         self._order = EpochOrder(len(dataset), recipe.batch, recipe.seed, processes.rank, processes.count)
         self._loader = self._batch_loader()
@@ -147,8 +149,8 @@ class Trainer:
         now = pace(self.recipe, self._iteration, self.batches_per_epoch)
         apply_pace(self.optimizer, now)
         due = self._iteration - self._last_step >= now.accumulate
-        alone = nullcontext() if due or self.processes.count == 1 else self._network.no_sync()  # pyright: ignore[reportCallIssue]
-        with alone:
+        shared = self._network if isinstance(self._network, DistributedDataParallel) else None
+        with nullcontext() if due or shared is None else shared.no_sync():
             loss = self._loss(images, targets)
             # Gradients of the processes are averaged, and each sees its share of the batch alone.
             self._scaler.scale(loss.total * self.processes.count**2).backward()

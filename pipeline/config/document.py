@@ -41,8 +41,9 @@ class Borrowed:
     values: tuple[str, ...]
 
     def mask(self, text: str) -> str:
-        """The text with ``***`` for each of the values."""
-        for value in sorted(self.values, key=len, reverse=True):
+        """The text with ``***`` for each of the values, also where the way up of a path was folded away (`../x`)."""
+        folded = {value.lstrip("./") for value in self.values if value.startswith(".")} - {""}
+        for value in sorted({*self.values, *folded}, key=len, reverse=True):
             text = text.replace(value, MASK)
         return text
 

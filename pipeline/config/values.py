@@ -21,6 +21,8 @@ from vidan.pipeline.masking import MASK
 FILE_NAME = r"[A-Za-z0-9_-]+"
 """What may be part of the name of a file, on any disk."""
 
+_WAY_UP = re.compile(r"^(?:\.{1,2}(?:/+|$))+")
+
 
 def _check_label(text: str) -> str:
     if not text.isprintable() or text != text.strip():
@@ -51,10 +53,18 @@ def _size_as_pair(value: Any) -> Any:
 
 
 def _beside_config(text: str, info: ValidationInfo) -> str:
-    """The path as it is reached from the config's folder; what is absolute or a URL stays."""
+    """The path as it is reached from the config's folder, without the way up; what is absolute or a URL stays."""
     if not isinstance(info.context, Path) or "://" in text:
         return text
-    return os.path.join(info.context.parent, os.path.expanduser(text))
+    text = os.path.expanduser(text)
+    if os.path.isabs(text):
+        return text
+    rest = _WAY_UP.sub("", text, count=1)
+    start = os.path.join(info.context.parent, text.removesuffix(rest))
+    folder = os.path.normpath(start)
+    if os.path.realpath(folder) != os.path.realpath(start):  # a way up out of a linked folder leads elsewhere
+        folder = start
+    return os.path.join(folder, rest) if rest else folder
 
 
 def _weights_beside_config(text: str, info: ValidationInfo) -> str:

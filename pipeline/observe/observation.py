@@ -24,6 +24,7 @@ from vidan.pipeline.engine.stream import Stream
 from vidan.pipeline.errors import SourceError, cannot_write
 from vidan.pipeline.frame import Frame
 from vidan.pipeline.job import open_streams
+from vidan.pipeline.observe.hours import told_of, within
 from vidan.pipeline.observe.pace import judge_frame_rate, judge_size, judge_tracks
 from vidan.pipeline.observe.picture import paint_observation
 from vidan.pipeline.observe.places import LineToJudge, ZoneToJudge, judge_line, judge_zone
@@ -174,16 +175,23 @@ def _judge(config: RunConfig, class_names: Sequence[str], network_size: tuple[in
     verdicts: list[Verdict] = []
     lines: list[LineShape] = []
     zones: list[ZoneShape] = []
+    crossed: set[int] = set()  # tracks that have a good line, whether or not it counts at that time
     for name, rule in rules_of(config, sample.stream).items():
+        seen = sample if rule.schedule is None else within(sample, rule.schedule.build())
         match rule.in_pixels(sample.width, sample.height):
             case LineConfig(points=points, anchor=anchor, directions=ways):
-                verdicts.append(judge_line(LineToJudge(name, np.array(points), anchor, labels[name]), sample))
+                line = LineToJudge(name, np.array(points), anchor, labels[name])
+                verdict = judge_line(line, seen)
+                crossed |= verdict.served if seen is sample else judge_line(line, sample).served
                 lines.append(LineShape(name, points, (ways.in_name, ways.out_name)))
             case ZoneConfig(anchor=anchor, overlap=overlap) as zone:
-                verdicts.append(judge_zone(ZoneToJudge(name, zone_area(zone), anchor, overlap, labels[name]), sample))
+                verdict = judge_zone(ZoneToJudge(name, zone_area(zone), anchor, overlap, labels[name]), seen)
                 zones.append(ZoneShape(name, zone.parts, zone.holes))
+            case _:
+                continue
+        verdicts.append(verdict if seen is sample else told_of(verdict, seen, sample))
     served = frozenset[int]().union(*(verdict.served for verdict in verdicts))
-    suggestions = suggest_lines(sample.trails, sample.width, sample.height, served)
+    suggestions = suggest_lines(sample.trails, sample.width, sample.height, frozenset(crossed))
     picture = paint_observation(sample, lines, zones, {one.name: one for one in verdicts}, suggestions)
     whole = (judge_tracks(sample), judge_frame_rate(sample), judge_size(sample, network_size))
     moving = {trail.track_id for trail in sample.trails if trail.is_moving}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -74,6 +75,7 @@ class Sample:
         trails: Of all tracks, by track id.
         scene: (height, width, 3) uint8 RGB, a picture of it; None where there is none.
         unjoined: Share of the sure detections that no track has a box for; None where it is not known.
+        start_utc: Wall-clock time of the stream's second 0 where it is known.
     """
 
     stream: str
@@ -84,6 +86,7 @@ class Sample:
     trails: tuple[Trail, ...]
     scene: NDArray[np.uint8] | None = None
     unjoined: float | None = None
+    start_utc: datetime | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -131,14 +134,17 @@ class _Book:
     def __init__(self, height: int, width: int, scene: NDArray[np.uint8] | None) -> None:
         self.height, self.width, self.scene = height, width, scene
         self.sure_detections = 0
+        self._start_utc: datetime | None = None
         self._times: list[float] = []
         self._rows: defaultdict[int, list[tuple[int, NDArray[np.float32], NDArray[np.float32], int, bool]]] = (
             defaultdict(list)
         )
 
     def add(self, counted: CountedFrame) -> None:
-        number, tracks = len(self._times), counted.tracks
-        self._times.append(counted.stamp.pts_seconds)
+        number, tracks, stamp = len(self._times), counted.tracks, counted.stamp
+        if self._start_utc is None and stamp.utc is not None:
+            self._start_utc = stamp.utc - timedelta(seconds=stamp.pts_seconds)
+        self._times.append(stamp.pts_seconds)
         for row, track_id in enumerate(tracks.track_id.tolist()):
             boxes = tracks.xyxy[row], counted.observed_xyxy[row]
             self._rows[track_id].append((number, *boxes, int(tracks.class_id[row]), bool(tracks.observed[row])))
@@ -157,6 +163,7 @@ class _Book:
             tuple(self._trail(track_id, times, class_names) for track_id in sorted(self._rows)),
             self.scene,
             max(0.0, 1 - joined / self.sure_detections) if self.sure_detections else None,
+            self._start_utc,
         )
 
     def _trail(self, track_id: int, times: NDArray[np.float64], class_names: Sequence[str]) -> Trail:

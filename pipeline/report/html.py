@@ -70,7 +70,7 @@ def render_report(run: RecordedRun) -> str:
         "percent": lambda share: f"{share:.1%}",
         "number": lambda count: "missing" if count is None else str(count),
     }
-    manifest = run.manifest
+    manifest, origin = run.manifest, run.origin
     streams = manifest["streams"]
     starts = {stream["name"]: stream["start_utc"] for stream in streams}
     widths = {stream["name"]: stream["width"] for stream in streams if stream["width"]}
@@ -86,14 +86,14 @@ def render_report(run: RecordedRun) -> str:
         streams=[(stream, *coverage(stream), gaps_of(stream), coverage_chart(stream)) for stream in streams],
         coverage_share=_share_seen(manifest),
         sections=sections_of(run.summary),
-        scenes=scenes_of(run.folder, run.origin, manifest),
+        scenes=scenes_of(run.folder, origin, manifest),
         near_misses=NearMissTable.of(run.summary),
         columns=COLUMNS,
         ledgers=[
             Ledger.of("events", run.events, starts),
             Ledger.of("near misses", run.near_misses, starts),
         ],
-        stills=Stills.of(run.folder, run.origin, chain(run.events, run.near_misses), widths),
+        stills=Stills.of(run.folder, origin, chain(run.events, run.near_misses), widths),
         plot_width=CHART_WIDTH,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Interval:
         end_utc: The same as wall-clock time when it is known.
         observed_seconds: How much of it was seen.
         expected_seconds: How much of it lies within the time that the source promised, and within the rule's schedule.
-        dropped_frames: How many frames came in it and were not analysed.
+        dropped_frames: How many frames came in it, within the rule's schedule, and were not analysed.
         lost_seconds: How much of it was not seen, per reason in alphabetical order; reasons may overlap.
     """
 
@@ -156,6 +157,15 @@ class Timeline:
             end_utc=None if began is None else began + (first + self._length) * _MICROSECOND,
             observed_seconds=self.observed(start, end),
             expected_seconds=max(0.0, promised[1] - promised[0] - closed),
-            dropped_frames=sum(drops.before(end) - drops.before(start) for drops in self.span.drops),
+            dropped_frames=self._dropped(start, end),
             lost_seconds=tuple((reason, seconds) for reason, seconds in lost.items() if seconds >= 0.001),
         )
+
+    def _dropped(self, start: float, end: float) -> int:
+        """Frames that were not analysed between two moments, less those outside of the schedule."""
+        closed = [
+            (max(start, begin), min(end, until)) for begin, until in self._closed if begin < end and until > start
+        ]
+        edges = [start, *chain.from_iterable(closed), end]
+        opened = list(zip(edges[::2], edges[1::2], strict=True))
+        return sum(drops.before(until) - drops.before(begin) for begin, until in opened for drops in self.span.drops)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +22,8 @@ from vidan.pipeline.report.rule_info import RuleInfo
 from vidan.pipeline.report.summary import Summary, summarize
 from vidan.pipeline.run_folder import RunFolder
 from vidan.pipeline.sinks.files import EventLog
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,25 @@ class RecordedRun:
 
     @property
     def origin(self) -> RunFolder:
-        """The folder with the tracks and pictures: this one, or for a replay that of the run that it counted again."""
+        """The folder with the tracks and pictures: this one, or for a replay that of the run that it counted again.
+
+        Where both were moved together, it is as far from here as it was. A run that is gone, or gave its folder to
+        another one, has left nothing: then it is this one.
+        """
         replayed = self.manifest.get("replayed_from")
-        return self.folder if replayed is None else RunFolder(Path(replayed["folder"]))
+        if replayed is None:
+            return self.folder
+        way = os.path.relpath(replayed["folder"], Path(self.manifest["config"]["output"]["folder"]).parent)
+        for path in (Path(replayed["folder"]), Path(os.path.normpath(self.folder.path.parent / way))):
+            with suppress(SourceError):
+                run = PastRun.open(path)
+                if run.id == replayed["run"]:
+                    return run.folder
+        _logger.warning(
+            "the run that was counted again is no longer in %s: the report lacks its scenes, ways and pictures",
+            replayed["folder"],
+        )
+        return self.folder
 
     @property
     def title(self) -> str:

@@ -37,8 +37,10 @@ def random_network(name: str, classes: int, auxiliary: bool, class_width: int | 
     model = build_model(name, classes, "full" if auxiliary else "none", class_width)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)  # pyright: ignore[reportOptionalMemberAccess]
-            module.running_var.uniform_(0.5, 1.5)  # pyright: ignore[reportOptionalMemberAccess]
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
             nn.init.uniform_(module.weight, 0.8, 1.2)
             nn.init.normal_(module.bias, 0, 0.1)
     return model.eval()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from batches import RedAndBlue
 
 from vidan.detector import WeightsCard, save_weights
 from vidan.pipeline.cli.main import main
@@ -80,6 +81,29 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         return path
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory, clip: Callable[[int], Path]) -> Path:
+    """100 pictures with a key frame every ten."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    with av.open(str(clip(100))) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"preset": "fast", "g": "10", "bf": "2", "crf": "20"})
+        stream.height, stream.width = source.streams.video[0].height, source.streams.video[0].width
+        for frame in source.decode(video=0):
+            picture = frame.reformat(format="yuv420p")
+            picture.pict_type = 0
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def quick_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, detection by colours instead of a network, which would take most of the time."""
+    monkeypatch.setattr("vidan.pipeline.batch.detecting.build_detector", lambda config, threads: RedAndBlue())
+    monkeypatch.setattr("vidan.pipeline.batch.detecting._loaded", None)
+    monkeypatch.setattr("vidan.pipeline.job.build_detector", lambda config: RedAndBlue())
 
 
 @pytest.fixture

@@ -63,6 +63,27 @@ def test_a_config_without_rules_gets_suggestions_that_it_can_be_given(vidan, tmp
     assert vidan("check", config).returncode == 0
 
 
+@pytest.mark.slow
+def test_rules_are_judged_by_what_moves_within_their_schedules(vidan, tmp_path: Path) -> None:
+    config = tmp_path / "day.yaml"
+    windows = {"day": ("07:00", "20:00"), "night": ("20:00", "07:00")}
+    rules = "".join(
+        f"  {name}: {{type: line, points: [[0.55, 0.31], [0.55, 0.75]], schedule: {{time_zone: UTC, windows: "
+        f"[{{from: '{start}', to: '{end}'}}]}}}}\n"
+        for name, (start, end) in windows.items()
+    )
+    source = f"{{type: video, path: {CLIP}, stride: 3, start_time: 2026-05-04T19:59:50Z}}"
+    config.write_text(f"streams: [{{name: campus, source: {source}}}]\nrules:\n{rules}")
+    done = vidan("check", "--observe", config, "--seconds", "9", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (stream,) = json.loads(done.stdout)["streams"]
+    day, night = (verdict for verdict in stream["verdicts"] if verdict["type"] == "line")
+    assert day["summary"].endswith("within its schedule")
+    assert day["figures"]["tracks"] == stream["tracks"] > 0
+    assert (night["figures"]["tracks"], night["findings"]) == (0, [])
+    assert night["summary"] == "its schedule is closed whenever something moves in the sample"
+
+
 def test_what_is_no_config_and_no_run_is_said(vidan, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = vidan("check", "--observe", "empty")

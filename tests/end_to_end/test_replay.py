@@ -250,6 +250,30 @@ def test_diff_says_what_changed_and_exits_with_6(
         )  # fmt: skip
 
 
+def test_the_report_of_a_replay_finds_its_run_where_both_were_moved(run: Outcome, tmp_path: Path) -> None:
+    again = replay_run(run.folder.path)
+    replay_run(run.folder.path)  # runs-replay-2
+    before = {name: (tmp_path / name / "report.html").read_text() for name in ("runs-replay", "runs-replay-2")}
+    assert before[again.folder.path.name].count("data:image/jpeg;base64,/9j") == 2
+    (tmp_path / "archive").mkdir()
+    for name in ("runs", *before):
+        (tmp_path / name).rename(tmp_path / "archive" / name)
+    for name, text in before.items():
+        assert main(["report", str(tmp_path / "archive" / name)]) == 0
+        assert (tmp_path / "archive" / name / "report.html").read_text() == text
+
+
+def test_the_report_of_a_replay_shows_no_other_run_that_has_the_folder_now(
+    run: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = replay_run(run.folder.path)
+    record = json.loads(run.folder.manifest.read_text())
+    run.folder.manifest.write_text(json.dumps(record | {"run": "another"}))
+    assert main(["report", str(again.folder.path)]) == 0
+    assert f"is no longer in {run.folder.path}: the report lacks its scenes" in caplog.text
+    assert "data:image/jpeg;base64,/9j" not in again.folder.report.read_text()
+
+
 def test_the_default_database_has_the_events_of_the_log(run: Outcome) -> None:
     with sqlite3.connect(run.folder.path / "events.sqlite") as database:
         ids = [row[0] for row in database.execute("SELECT id FROM events ORDER BY number")]

@@ -19,6 +19,7 @@ from vidan.pipeline.calibration import Calibration
 from vidan.pipeline.drawing import LineShape, QueueShape, ZoneShape, in_arrow, track_colour
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.shapes import Shapes
 from vidan.pipeline.speed_labels import SpeedLabels, SpeedShape
 from vidan.trackers import Tracks
 
@@ -70,6 +71,14 @@ def is_painted(pixel: NDArray[np.uint8], colour: drawing.Colour) -> bool:
     return bool(np.abs(pixel.astype(int) - colour).max() <= 16)
 
 
+def overlap(first: drawing.Plate, second: drawing.Plate) -> bool:
+    """True if more than their margins lie on each other."""
+    (left, top, width, height), (other_left, other_top, other_width, other_height) = first, second
+    across = min(left + width, other_left + other_width) - max(left, other_left)
+    down = min(top + height, other_top + other_height) - max(top, other_top)
+    return across > height / 4 and down > height / 4
+
+
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that is painted."""
@@ -83,7 +92,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_panel_counts_what_events_say(words: list[str]) -> None:
-    annotator = Annotator(150, 200, class_names=("person",), lines=[GATE], zones=[YARD])
+    annotator = Annotator(150, 200, Shapes((GATE,), (YARD,)), class_names=("person",))
     crossings = [event(EventKind.LINE_CROSSED, "gate", i, direction="north") for i in (1, 2, 3)]
     stays = [
         event(EventKind.ZONE_ENTERED, "yard", 1),
@@ -93,7 +102,7 @@ def test_the_panel_counts_what_events_say(words: list[str]) -> None:
     ]
     painted(annotator, result_at(0.0, events=(*crossings, *stays)))
     painted(annotator, result_at(1.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="south"),)))
-    assert words[-6:-1] == ["gate", "north 3", "south 1", "yard", "1 inside"]
+    assert words[-5:] == ["gate", "north 3", "south 1", "yard", "1 inside"]
 
 
 def test_labels_show_id_and_class_of_confirmed_tracks_only(words: list[str]) -> None:
@@ -103,8 +112,30 @@ def test_labels_show_id_and_class_of_confirmed_tracks_only(words: list[str]) -> 
     assert words == ["7 person", "0:01:15.2   #752"]
 
 
+def test_two_close_together_have_labels_that_can_both_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    plates: list[drawing.Plate] = []
+
+    def write(brush: drawing.Brush, picture: NDArray[np.uint8], text: str, plate: drawing.Plate, *rest: object) -> None:
+        plates.append(plate)
+
+    monkeypatch.setattr(drawing.Brush, "write", write)
+    tracks = tracks_at((7, 60, 40, 90, 110), (8, 70, 42, 100, 112))
+    painted(Annotator(150, 200, Shapes((GATE,), (YARD,)), class_names=("person",)), result_at(0.0, tracks))
+    seven, eight, *signs = plates
+    assert len(signs) == 3  # two names and the clock
+    assert not any(overlap(seven, other) for other in (eight, *signs))
+    assert not any(overlap(eight, other) for other in signs)
+
+
+def test_labels_without_room_lie_under_those_that_have_it(words: list[str]) -> None:
+    tracks = tracks_at(*((i, 60, 60, 100, 100) for i in range(1, 13)))
+    painted(Annotator(150, 200, class_names=("person",)), result_at(0.0, tracks))
+    assert words.index("12 person") < words.index("1 person")
+    assert len(words) == 13
+
+
 def test_a_zone_is_tinted_inside_and_neither_outside_nor_in_its_hole() -> None:
-    picture = painted(Annotator(150, 200, class_names=(), zones=[YARD]), result_at(0.0))
+    picture = painted(Annotator(150, 200, Shapes(zones=(YARD,)), class_names=()), result_at(0.0))
     assert tuple(picture[100, 140]) != (90, 90, 90)
     assert tuple(picture[70, 100]) == (90, 90, 90)
     assert tuple(picture[140, 180]) == (90, 90, 90)
@@ -132,7 +163,7 @@ def test_a_trail_follows_the_feet_and_goes_with_its_track_or_its_age() -> None:
 
 
 def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
-    annotator = Annotator(150, 200, class_names=(), lines=[GATE])
+    annotator = Annotator(150, 200, Shapes((GATE,)), class_names=())
     crossing = event(EventKind.LINE_CROSSED, "gate", 1, direction="north")
     assert tuple(painted(annotator, result_at(0.0, events=(crossing,)))[100, 150]) == drawing.WHITE
     assert tuple(painted(annotator, result_at(0.6))[100, 150]) == drawing.LINE_COLOUR
@@ -140,7 +171,7 @@ def test_a_rule_lights_up_for_half_a_second_after_its_event() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (37, 51), (240, 320), (600, 800), (2160, 3840)])
 def test_any_picture_size_and_boxes_beyond_the_edge_are_painted(height: int, width: int) -> None:
-    annotator = Annotator(height, width, class_names=("person",), lines=[GATE], zones=[YARD])
+    annotator = Annotator(height, width, Shapes((GATE,), (YARD,)), class_names=("person",))
     boxes = ((1, -50, -50, 20, 30), (2, width - 5, height - 5, width + 90, height + 90), (3, 1, 1, 1, 1))
     for seconds in (0.0, 0.1):
         result = result_at(seconds, tracks_at(*boxes), (), height, width)
@@ -148,7 +179,7 @@ def test_any_picture_size_and_boxes_beyond_the_edge_are_painted(height: int, wid
 
 
 def test_a_later_smaller_picture_of_the_stream_is_painted_too() -> None:
-    annotator = Annotator(150, 200, class_names=(), zones=[YARD])
+    annotator = Annotator(150, 200, Shapes(zones=(YARD,)), class_names=())
     for height, width in ((150, 200), (60, 100), (10, 20), (300, 400)):
         painted(annotator, result_at(0.0, None, (), height, width))
 
@@ -196,18 +227,18 @@ def test_speed_is_written_at_the_box_and_forgotten_outside() -> None:
 
 def test_a_queue_shows_how_many_wait() -> None:
     shape = QueueShape("till", ((40.0, 20.0), (160.0, 20.0), (160.0, 120.0)), ((160.0, 20.0), (160.0, 120.0)))
-    annotator = Annotator(150, 200, class_names=["person"], queues=[shape])
+    annotator = Annotator(150, 200, Shapes(queues=(shape,)), class_names=["person"])
     changed = Event("0" * 16, EventKind.QUEUE_CHANGED, "door", "till", None, None, 0.0, None, 0, details={"length": 3})
     painted(annotator, result_at(0.0, events=(changed,)))
     assert annotator._number_in("till") == 3
 
 
 def test_shapes_change_and_counts_stay(words: list[str]) -> None:
-    annotator = Annotator(150, 200, class_names=("person",), lines=[GATE])
+    annotator = Annotator(150, 200, Shapes((GATE,)), class_names=("person",))
     painted(annotator, result_at(0.0, events=(event(EventKind.LINE_CROSSED, "gate", 1, direction="north"),)))
-    annotator.change(lines=[GATE], zones=[YARD], queues=[], speeds=[])
+    annotator.change(Shapes((GATE,), (YARD,)))
     painted(annotator, result_at(1.0))
-    assert words[-6:-1] == ["gate", "north 1", "south 0", "yard", "0 inside"]
-    annotator.change(lines=[], zones=[YARD], queues=[], speeds=[])
+    assert words[-5:] == ["gate", "north 1", "south 0", "yard", "0 inside"]
+    annotator.change(Shapes(zones=(YARD,)))
     painted(annotator, result_at(2.0))
     assert "gate" not in words[-4:]

@@ -59,12 +59,28 @@ output: {folder: "out/{config}-night"}
 """
     config = load(tmp_path, text)
     first, second = (stream.source for stream in config.streams)
-    assert config.detector.weights == f"{tmp_path}/../w/own.safetensors"
+    assert config.detector.weights == f"{tmp_path.parent}/w/own.safetensors"
     assert isinstance(first, VideoSourceConfig)
     assert first.path == (f"{tmp_path}/a.mp4", "/abs/b.mp4", "/home/someone/c.mp4", "rtsp://cam/live")
     assert isinstance(second, ImagesSourceConfig)
     assert second.path == f"{tmp_path}/pictures/*.jpg"
     assert config.output.folder == f"{tmp_path}/out/run-night"
+
+
+def test_a_way_up_is_folded_away_unless_it_leads_out_of_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "site" / "configs").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "site" / "configs")
+    paths = ["../a.mp4", "./b.mp4", ".././../c*.mp4", "in/../d.mp4", "..", ".hidden/e.mp4", "..f.mp4"]
+    for folder, expected in [
+        ("site/configs", ["site/a.mp4", "site/configs/b.mp4", "c*.mp4", "site/configs/in/../d.mp4", "site",
+                          "site/configs/.hidden/e.mp4", "site/configs/..f.mp4"]),
+        ("linked", ["linked/../a.mp4", "linked/b.mp4", "linked/.././../c*.mp4", "linked/in/../d.mp4", "linked/..",
+                    "linked/.hidden/e.mp4", "linked/..f.mp4"]),
+    ]:  # fmt: skip
+        config = load(tmp_path / folder, f"streams: [{{name: a, source: {json.dumps(paths)}}}]")
+        source = config.streams[0].source
+        assert isinstance(source, VideoSourceConfig)
+        assert source.path == tuple(f"{tmp_path}/{path}" for path in expected)
 
 
 def test_names_of_weights_are_no_paths(tmp_path: Path) -> None:
@@ -153,6 +169,16 @@ def test_the_effective_config_holds_defaults_and_no_secrets(tmp_path: Path, monk
     source = loaded.config.streams[1].source
     assert isinstance(source, VideoSourceConfig)
     assert source.path == ("rtsp://admin:hunter2@cam/live", f"{tmp_path}/in/tok3n/../x/b.mp4")
+
+
+@pytest.mark.parametrize("value", ["../tok3n", "./../tok3n/x", "..", ".", "./"])
+def test_what_the_environment_gave_is_masked_without_its_way_up_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FOOTAGE", value)
+    path = tmp_path / "run.yaml"
+    path.write_text("streams: [{name: a, source: '${FOOTAGE}'}]")
+    assert "tok3n" not in json.dumps(load_config(path).effective)
 
 
 def test_the_hash_is_of_the_file(tmp_path: Path) -> None:

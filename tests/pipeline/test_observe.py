@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from vidan.detector import Detections
 from vidan.pipeline.drawing import LineShape
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.geometry import Anchor
+from vidan.pipeline.observe.hours import told_of, within
 from vidan.pipeline.observe.pace import judge_frame_rate, judge_size, judge_tracks
 from vidan.pipeline.observe.picture import BAD_COLOUR, SUGGESTED_COLOUR, paint_observation
 from vidan.pipeline.observe.places import LineToJudge, ZoneToJudge, judge_line, judge_zone
@@ -20,6 +24,7 @@ from vidan.pipeline.observe.suggest import suggest_lines
 from vidan.pipeline.observe.trails import Sample, Trail, TrailCollector
 from vidan.pipeline.observe.verdict import Kind
 from vidan.pipeline.rules.line import LineRule
+from vidan.pipeline.schedule import WEEKDAYS, Schedule, Window
 from vidan.trackers import Tracks
 
 WIDTH, HEIGHT = 640, 480
@@ -104,6 +109,33 @@ def test_only_the_classes_that_a_rule_counts_matter() -> None:
 def test_a_good_line_serves_its_tracks_and_a_bad_one_none() -> None:
     assert judge_line(line((320, 180), (320, 340)), FLOW).served == {one.track_id for one in FLOW.trails}
     assert judge_line(line((100, 262), (540, 268)), FLOW).served == frozenset()
+
+
+def hours(*windows: tuple[time, time]) -> Schedule:
+    return Schedule(ZoneInfo("UTC"), tuple(Window(frozenset(WEEKDAYS), *window) for window in windows))
+
+
+def test_a_rule_with_a_schedule_is_judged_by_what_moves_while_it_is_open() -> None:
+    midnight = datetime(2026, 5, 4, tzinfo=UTC)
+    late = [replace(one, track_id=20 + one.track_id, seconds=one.seconds + 30) for one in WEST]
+    sample = replace(sample_of([*EAST, *late]), start_utc=midnight)  # they move at 1 to 9 s and at 31 to 39 s
+    gate = line((320, 180), (320, 340))
+    seen = within(sample, hours((time(0, 0, 30), time(0, 1))))
+    assert {one.track_id for one in seen.trails} == {one.track_id for one in late}
+    assert judge_line(gate, seen).served == {one.track_id for one in late}
+    assert told_of(judge_line(gate, seen), seen, sample).summary.startswith("3 of 3 tracks cross it")
+    cut = within(sample, hours((time(0, 0), time(0, 0, 4)), (time(0, 0, 6), time(0, 0, 20))))
+    assert [(one.track_id, one.begins, one.ends) for one in cut.trails] == [
+        piece for one in EAST for piece in ((one.track_id, True, False), (one.track_id, False, True))
+    ]
+    assert not any(((one.seconds >= 4) & (one.seconds < 6)).any() for one in cut.trails)
+    assert judge_line(gate, cut).figures["crossing"] == 0, "they are there between 4 and 6 s"
+    closed = within(sample, hours((time(12, 0), time(13, 0))))
+    verdict = told_of(judge_line(gate, closed), closed, sample)
+    assert (verdict.summary, verdict.findings, verdict.served) == (
+        "its schedule is closed whenever something moves in the sample", (), frozenset(),
+    )  # fmt: skip
+    assert within(replace(sample, start_utc=None), hours((time(12, 0), time(13, 0)))).trails == sample.trails
 
 
 def test_zones_that_never_fill_are_named() -> None:
@@ -222,6 +254,7 @@ def test_the_collector_gives_back_the_ways_and_knows_what_the_sample_cut() -> No
         collector.write(FrameResult(Frame.from_array(stamp, image), found, tracks, (counted,), ()))
     sample = collector.samples()["door"]
     assert (sample.frames, sample.seconds, sample.unjoined) == (30, pytest.approx(3.0), 0.0)
+    assert sample.start_utc is None
     first, second = sample.trails
     assert (first.begins, first.ends, second.begins, second.ends) == (False, False, True, True)
     assert first.xyxy[:, 0].tolist() == list(range(30))

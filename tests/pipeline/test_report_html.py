@@ -232,7 +232,11 @@ def test_a_replay_shows_the_pictures_of_its_run_for_events_that_are_the_same(tmp
     replay = replace(
         run,
         folder=RunFolder(tmp_path / "again"),
-        manifest={**run.manifest, "replayed_from": {"folder": str(run.folder.path)}},
+        manifest={
+            **run.manifest,
+            "replayed_from": {"run": run.manifest["run"], "folder": str(run.folder.path)},
+            "config": {**run.manifest["config"], "output": {"folder": str(tmp_path / "again")}},
+        },
         events=[moved, *list(read_events(run.folder.events))[1:]],
     )
     page = render_report(replay)

@@ -20,6 +20,7 @@ from vidan.pipeline.drawing import LINE_COLOUR, LineShape, Point, track_colour
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
+from vidan.pipeline.shapes import Shapes
 from vidan.pipeline.sinks import evidence
 from vidan.pipeline.sinks.evidence import EvidenceSink, Retention
 from vidan.pipeline.sinks.scene import SceneSink
@@ -220,7 +221,7 @@ def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, picture: Picture, mo
 
 
 def test_the_painter_draws_line_box_and_caption() -> None:
-    painter = StillPainter(96, 128, lines=[GATE])
+    painter = StillPainter(96, 128, Shapes((GATE,)))
     picture = np.full((96, 128, 3), 90, np.uint8)
     event = an_event(13, pts_seconds=1.25)
     painter.paint(picture, event, Stamp("door", 13, 1.3), {1: [10.0, 10.0, 30.0, 60.0]}, [(5.0, 60.0), (20.0, 60.0)])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vidan.pipeline.coverage import Gap, GapReason
+from vidan.pipeline.coverage import Drops, Gap, GapReason
 from vidan.pipeline.errors import SinkError, SourceError
 from vidan.pipeline.events import Event, EventKind, event_id
 from vidan.pipeline.report.counts import CERTAINTIES, COUNTED_KINDS, RunningCounts, write_counts_csv
@@ -262,7 +262,8 @@ def test_a_rule_with_a_schedule_is_expected_to_look_only_while_it_is_open() -> N
     hour = Window(frozenset(WEEKDAYS), time(10, 1), time(10, 3))
     night = replace(GATE, name="night", schedule=Schedule(ZoneInfo("UTC"), (hour,)))
     gaps = (Gap(80.0, 100.0, GapReason.DARK), Gap(240.0, 250.0, GapReason.FROZEN))
-    span = StreamSpan("door", 250.0, 250.0, datetime(2026, 5, 4, 10, 0, 30, tzinfo=UTC), gaps)
+    drops = (Drops(20.0, 30.0, 10), Drops(28.0, 34.0, 9), Drops(145.0, 155.0, 20), Drops(200.0, 210.0, 7))
+    span = StreamSpan("door", 250.0, 250.0, datetime(2026, 5, 4, 10, 0, 30, tzinfo=UTC), gaps, drops)
     summary = summarize([], [GATE, night], [span], 60.0)
     seen = [row for row in summary.counts if (row.rule, row.label, row.direction) == (night, "car", "in")]
     assert [(row.interval.observed_seconds, row.interval.expected_seconds) for row in seen] == [
@@ -272,5 +273,16 @@ def test_a_rule_with_a_schedule_is_expected_to_look_only_while_it_is_open() -> N
     assert [row.interval.lost_seconds for row in seen] == [
         *((), ((GapReason.DARK, 10.0),), ((GapReason.DARK, 10.0),), (), ()),
     ]
+    assert [row.interval.dropped_frames for row in seen] == [0, 6, 10, 0, 0]
     always = [row.interval for row in summary.counts if (row.rule, row.label, row.direction) == (GATE, "car", "in")]
     assert [one.expected_seconds for one in always] == [30.0, 60.0, 60.0, 60.0, 40.0]
+    assert [one.dropped_frames for one in always] == [13, 6, 10, 17, 0]
+
+
+def test_frames_dropped_in_an_interval_that_opens_and_closes_within_are_those_in_between() -> None:
+    windows = tuple(Window(frozenset(WEEKDAYS), time(10, a), time(10, b)) for a, b in ((2, 4), (6, 8)))
+    rule = replace(GATE, schedule=Schedule(ZoneInfo("UTC"), windows))
+    start = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+    span = StreamSpan("door", 600.0, 600.0, start, drops=(Drops(0.0, 600.0, 600),))
+    summary = summarize([], [rule], [span], 600.0)
+    assert {row.interval.dropped_frames for row in summary.counts} == {240}
