@@ -41,6 +41,8 @@ _EXTRAS = {
 }
 _HTTP_URL = re.compile(r"https?://[^\s'\"]+", re.IGNORECASE)
 _SFTP = re.compile(r"\b(sftp|ssh)://", re.IGNORECASE)
+_TOLD_BY_LISTINGS = ("s3", "s3a", "gs", "gcs", "sftp", "ssh")
+"""Their listings tell of a file what a question about it does; elsewhere time or hash may come in another form."""
 _LOUD = ("gcsfs", "paramiko")
 """They log what they raise, with tracebacks."""
 
@@ -185,9 +187,10 @@ def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
                 )
         else:
             found = {path: system.info(path)}
-        unsized = [name for name, info in found.items() if info.get("size") is None]  # what HTTP servers list
-        with ThreadPoolExecutor(8, thread_name_prefix="ask") as asking:
-            found |= zip(unsized, asking.map(system.info, unsized), strict=True)
+        if url.partition("://")[0].lower() not in _TOLD_BY_LISTINGS:
+            threads = 8 if system.async_impl else 1  # the others may share a connection that is for one
+            with ThreadPoolExecutor(threads, thread_name_prefix="ask") as asking:
+                found = dict(zip(found, asking.map(system.info, found), strict=True))
         return [_remote(system, url, name, info) for name, info in found.items()]
 
 

@@ -121,7 +121,7 @@ class SftpFileSystem(SFTPFileSystem):
         with suppress(OSError):
             client.load_system_host_keys(_SYSTEM_HOSTS)
         client.set_missing_host_key_policy(paramiko.AutoAddPolicy() if self._trusts else _OnlyKnown())
-        limits = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), CONNECT_SECONDS)
+        limits: dict[str, Any] = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), CONNECT_SECONDS)
         try:
             client.connect(self.host, **limits | self.ssh_kwargs)
             self.ftp = client.open_sftp()
@@ -153,6 +153,7 @@ class _File(AbstractBufferedFile):
     _opened: tuple[paramiko.SFTPClient, paramiko.SFTPFile] | None = None
 
     def _fetch_range(self, start: int, end: int) -> bytes:
+        end = min(end, self.size or 0)  # paramiko would wait for what is not there
         pieces = [(at, min(PIECE, end - at)) for at in range(start, end, PIECE)]
 
         def read(ftp: paramiko.SFTPClient) -> bytes:

@@ -7,28 +7,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC
 from pathlib import Path
 
 import av
-import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from batch_here import Here, RedAndBlue, batch_here
 from range_server import range_server
 
-from vidan.detector import Detections, ImageLike
 from vidan.pipeline.batch.batch import locked, run_batch
 from vidan.pipeline.batch.estimate import estimate
-from vidan.pipeline.batch.plan import FileStatus, Plan, Settings, make_plan
+from vidan.pipeline.batch.plan import FileStatus, Settings, make_plan
 from vidan.pipeline.batch.progress import failures_of
-from vidan.pipeline.batch.results import Results
-from vidan.pipeline.batch.workers import Job, Share, do
+from vidan.pipeline.batch.workers import Job, Share
 from vidan.pipeline.cli.batch_display import print_plan
 from vidan.pipeline.errors import SinkError
-from vidan.pipeline.frame import Frame
 from vidan.pipeline.job import read_config, run_job
 
 MakeConfig = Callable[..., Path]
@@ -46,79 +44,12 @@ output: {folder: runs, interval_seconds: 2, evidence: false, video: false}
 _ZONE_KINDS = {"zone_entered", "zone_left", "zone_appeared", "zone_vanished"}
 
 
-class RedAndBlue:
-    """A detector that finds the two shapes of the drawn clip by their colours."""
-
-    class_names = ("person",)
-
-    def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
-        return [self._find(image.resized(image.height, image.width)) for image in images if isinstance(image, Frame)]
-
-    def describe(self) -> dict[str, object]:
-        return {"model": "red and blue", "classes": ["person"], "kept_classes": None}
-
-    @staticmethod
-    def _find(image: np.ndarray) -> Detections:
-        boxes = []
-        for channel in (0, 2):
-            others = np.delete(image.astype(np.int16), channel, axis=2).max(axis=2)
-            rows, columns = np.nonzero(image[:, :, channel] > others + 60)
-            if len(rows) > 20:
-                boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        count = len(boxes)
-        return Detections(
-            np.array(boxes, np.float32).reshape(count, 4), np.full(count, 0.9, np.float32), np.zeros(count, np.int64)
-        )
-
-
 @pytest.fixture(autouse=True)
 def _quick_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, detection by colours instead of a network, which would take most of the time."""
     monkeypatch.setattr("vidan.pipeline.batch.detecting.build_detector", lambda config, threads: RedAndBlue())
     monkeypatch.setattr("vidan.pipeline.batch.detecting._loaded", None)
     monkeypatch.setattr("vidan.pipeline.job.build_detector", lambda config: RedAndBlue())
-
-
-class Here:
-    """Workers that do every job at once, in this process."""
-
-    count = 1
-
-    def __init__(self) -> None:
-        self.frames: Sequence[int] = (0,)
-        self.jobs: list[Job] = []
-        self._frames = 0
-
-    def submit(self, job: Job) -> Future[bool]:
-        self.jobs.append(job)
-        future: Future[bool] = Future()
-        try:
-            future.set_result(do(job, self._report, lambda: False))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def stop(self) -> None:
-        """There is nobody to stop."""
-
-    def close(self) -> None:
-        """There is nobody to end."""
-
-    def _report(self, frames: int) -> None:
-        self._frames += frames
-        self.frames = (self._frames,)
-
-
-def _batch(config: Path, output: Path, *footage: str | Path, **settings: object) -> tuple[Plan, Here]:
-    """Plans and runs a batch in this process."""
-    options = {"part_seconds": 1.0} | settings
-    plan = make_plan(read_config(config), Settings(tuple(map(str, footage)), output, **options))  # type: ignore[arg-type]
-    output.mkdir(parents=True, exist_ok=True)
-    workers = Here()
-    results = Results(plan, Share(1, 1))
-    with results.accounted(lambda: False):
-        run_batch(plan, workers, threads=None)
-    return plan, workers
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +76,7 @@ def test_a_recording_that_is_detected_in_parts_gives_the_log_of_one_run_to_the_b
 ) -> None:
     path = config(long_clip, text=RULES)
     run = run_job(read_config(path))
-    plan, workers = _batch(path, tmp_path / "out")
+    plan, workers = batch_here(path, tmp_path / "out")
     assert len(workers.jobs) == 3 + 1  # cut at the key frames after a second: 30, 60; and the counting
     assert plan.files[0].status is FileStatus.DETECTED
     assert _log(tmp_path / "out") == run.folder.events.read_bytes()
@@ -165,9 +96,9 @@ def test_files_that_follow_each_other_are_one_stream_whose_tracks_go_on_over_the
         shutil.copy(file, listed / name)
     path = config(listed / "*.mp4", text=RULES)
     run = run_job(read_config(path))
-    plan, _ = _batch(path, tmp_path / "out")
+    plan, _ = batch_here(path, tmp_path / "out")
     assert _log(tmp_path / "out") == run.folder.events.read_bytes()
-    timed, _ = _batch(path, tmp_path / "timed", listed, names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
+    timed, _ = batch_here(path, tmp_path / "timed", listed, names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
     assert not timed.cameras[0].timeline.gaps
     assert not timed.cameras[0].timeline.overlaps
     assert [json.loads(line)["id"] for line in _log(tmp_path / "timed").splitlines()] == [
@@ -180,7 +111,7 @@ def test_a_gap_between_recordings_is_time_that_nobody_saw(config: MakeConfig, cl
     for name in ("a_20260501_080000.mp4", "a_20260501_080100.mp4"):
         shutil.copy(clip(40 if name.endswith("00.mp4") and "0801" in name else 50), tmp_path / name)
     path = config(clip(50), text=RULES)
-    _batch(path, tmp_path / "out", tmp_path / "a_*.mp4", names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
+    batch_here(path, tmp_path / "out", tmp_path / "a_*.mp4", names="{camera}_{start:%Y%m%d_%H%M%S}", zone=UTC)
     stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
     assert stream["gaps"] == [{"start": 2.0, "end": 60.0, "reason": "missing"}]
     assert stream["seconds"] == pytest.approx(61.6)
@@ -194,7 +125,7 @@ def test_of_recordings_that_overlap_nobody_is_counted_twice(config: MakeConfig, 
     shutil.copy(clip(90), tmp_path / "a_20260501_080001.mp4")  # 3.6 s that begin in the first one's second 1
     path = config(clip(100), text=RULES)
     options = {"names": "{camera}_{start:%Y%m%d_%H%M%S}", "zone": UTC, "join_seconds": 0.5}
-    plan, _ = _batch(path, tmp_path / "out", tmp_path / "a_*.mp4", **options)
+    plan, _ = batch_here(path, tmp_path / "out", tmp_path / "a_*.mp4", **options)
     assert [span.seconds for span in plan.cameras[0].timeline.overlaps] == [pytest.approx(3.0)]
     stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
     assert stream["seconds"] == pytest.approx(4.6)
@@ -206,7 +137,7 @@ def test_the_same_recording_under_two_names_counts_once(config: MakeConfig, clip
     for name in ("one.mp4", "two.mp4"):
         shutil.copy(clip(50), tmp_path / name)
     path = config(clip(50), text=RULES)
-    plan, _ = _batch(path, tmp_path / "out", tmp_path / "one.mp4", tmp_path / "two.mp4")
+    plan, _ = batch_here(path, tmp_path / "out", tmp_path / "one.mp4", tmp_path / "two.mp4")
     assert [file.status for file in plan.files] == [FileStatus.DETECTED, FileStatus.DUPLICATE]
     assert plan.files[1].reason == "is the same recording as one.mp4"
     assert _log(tmp_path / "out") == run_job(read_config(path)).folder.events.read_bytes()
@@ -222,7 +153,7 @@ def test_a_damaged_recording_fails_alone_and_is_listed_with_its_reason(
     (folder / "3.mp4").write_text("no video at all")
     shutil.copy(clip(40), folder / "4.mp4")
     path = config(clip(50), text=RULES)
-    plan, _ = _batch(path, tmp_path / "out", folder)
+    plan, _ = batch_here(path, tmp_path / "out", folder)
     assert [file.status.value for file in plan.files] == ["detected", "failed", "failed", "detected"]
     record = json.loads((tmp_path / "out/batch.json").read_text())
     assert record["status"] == "failed"
@@ -237,32 +168,32 @@ def test_what_is_there_is_not_done_again_and_new_rules_need_no_detector(
     config: MakeConfig, long_clip: Path, tmp_path: Path
 ) -> None:
     path, out = config(long_clip, text=RULES), tmp_path / "out"
-    _batch(path, out)
+    batch_here(path, out)
     parts = {part: part.stat().st_mtime_ns for part in (out / "detections").rglob("*.parquet")}
     counted = (out / "cameras/a/run.json").stat().st_mtime_ns
 
-    plan, workers = _batch(path, out)
+    plan, workers = batch_here(path, out)
     assert not workers.jobs
     assert plan.cameras[0].counted is True
     assert (out / "cameras/a/run.json").stat().st_mtime_ns == counted
 
     moved = config(long_clip, text=RULES.replace("0.5, 0.0", "0.6, 0.0").replace("0.5, 1.0", "0.6, 1.0"))
-    plan, workers = _batch(moved, out)
+    plan, workers = batch_here(moved, out)
     assert [type(job).__name__ for job in workers.jobs] == ["Counting"]
     assert parts == {part: part.stat().st_mtime_ns for part in (out / "detections").rglob("*.parquet")}
     assert _log(out) == run_job(read_config(moved)).folder.events.read_bytes()
 
-    _, workers = _batch(config(long_clip, text=RULES + "tracker: {new_confidence: 0.9}\n"), out)
+    _, workers = batch_here(config(long_clip, text=RULES + "tracker: {new_confidence: 0.9}\n"), out)
     assert [type(job).__name__ for job in workers.jobs] == ["Counting"]
     stricter = config(long_clip, text=RULES).read_text().replace("batch: 4", "batch: 4, confidence: 0.3")
     moved.write_text(stricter)
-    _, workers = _batch(moved, out)
+    _, workers = batch_here(moved, out)
     assert [type(job).__name__ for job in workers.jobs] == ["Detecting"] * 3 + ["Counting"]
 
 
 def test_a_file_that_cannot_be_cut_goes_on_in_its_middle(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
     path, out = config(clip(100), text=RULES), tmp_path / "out"  # its only key frame is the first
-    _batch(path, out)
+    batch_here(path, out)
     folder = next((out / "detections").iterdir())
     log, parts = _log(out), sorted(folder.glob("*.parquet"))
     assert len(parts) == 4
@@ -272,7 +203,7 @@ def test_a_file_that_cannot_be_cut_goes_on_in_its_middle(config: MakeConfig, cli
         lost.unlink()
     shutil.rmtree(out / "cameras")
     kept = parts[2].stat().st_mtime_ns
-    _batch(path, out)
+    batch_here(path, out)
     assert parts[2].stat().st_mtime_ns == kept
     assert _log(out) == log
     assert {part.name for part in folder.glob("*.parquet")} == set(before)
@@ -335,17 +266,17 @@ def test_footage_at_a_url_gives_the_log_of_the_same_files_here_and_leaves_no_cop
     shutil.copy(clip(40), there / "20260501_080002.mp4")
     path = config(clip(60), text=RULES)
     names = {"names": "{camera}/{start:%Y%m%d_%H%M%S}", "zone": UTC}
-    _batch(path, tmp_path / "here", there, **names)
+    batch_here(path, tmp_path / "here", there, **names)
     with range_server(there.parent) as server:
         url = f"{server.url}/a/"
-        plan, _ = _batch(path, out, url, cache_bytes=1, **names)  # less than one: one after the other
+        plan, _ = batch_here(path, out, url, cache_bytes=1, **names)  # less than one: one after the other
         assert not failures_of(plan)
         assert _log(out) == _log(tmp_path / "here") != b""
         assert not (out / "downloads").exists()
         account = json.loads((out / "batch.json").read_text())
         assert account["cameras"][0]["recordings"][0]["path"] == f"{url}20260501_080000.mp4"
 
-        again, workers = _batch(path, out, f"{url}*.mp4", **names)
+        again, workers = batch_here(path, out, f"{url}*.mp4", **names)
         assert [file.was_there for file in again.files] == [True, True]
         assert not workers.jobs
 
@@ -354,11 +285,42 @@ def test_footage_at_a_url_gives_the_log_of_the_same_files_here_and_leaves_no_cop
         assert [file.status for file in third.files] == [FileStatus.DETECTED, FileStatus.NEW]
 
 
+@pytest.mark.parametrize("room", [1, 1 << 30])
+def test_a_batch_that_fails_ends_though_copies_wait_for_room(
+    room: int, config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    class Full(Here):
+        def submit(self, job: Job) -> Future[bool]:
+            future: Future[bool] = Future()
+            future.set_exception(SinkError("the disk is full"))
+            return future
+
+    there = tmp_path / "there/a"
+    there.mkdir(parents=True)
+    for count in (25, 30, 35, 40):
+        shutil.copy(clip(count), there / f"{count}.mp4")
+    path, out, ended = config(clip(25), text=RULES), tmp_path / "out", threading.Event()
+    with range_server(there.parent) as server:
+        settings = Settings((f"{server.url}/a/",), out, cache_bytes=room)
+        plan = make_plan(read_config(path), settings)
+
+        def run() -> None:
+            with pytest.raises(SinkError, match="the disk is full"):
+                run_batch(plan, Full(), threads=None)
+            ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        assert ended.wait(20)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("survey")] == []
+    after, _ = batch_here(path, out, str(there))  # what was left is in nobody's way
+    assert not failures_of(after)
+
+
 def test_a_plan_with_nothing_to_do_says_so(
     config: MakeConfig, clip: MakeClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = config(clip(25), text=RULES)
-    _batch(path, tmp_path / "out")
+    batch_here(path, tmp_path / "out")
     plan = make_plan(read_config(path), Settings((), tmp_path / "out", part_seconds=1.0))
     print_plan(plan, estimate(plan, Share(1, 1)), as_json=False)
     said = capsys.readouterr().out
@@ -395,7 +357,7 @@ def test_each_camera_has_the_rules_of_its_stream(config: MakeConfig, clip: MakeC
         shutil.copy(clip(60), tmp_path / name)
     path = config(clip(60), clip(60), text=RULES)
     path.write_text(path.read_text().replace("{name: b,", "{name: b, rules: [yard],"))
-    plan, _ = _batch(path, tmp_path / "out", *(tmp_path / name for name in "abc"))
+    plan, _ = batch_here(path, tmp_path / "out", *(tmp_path / name for name in "abc"))
     rules = {name: {json.loads(line)["rule"] for line in _log(tmp_path / "out", name).splitlines()} for name in "ab"}
     assert rules == {"a": {"gate", "yard"}, "b": {"yard"}}
     assert [Path(left.shown).name for left in plan.left_out] == ["1.mp4"]
@@ -413,7 +375,7 @@ def test_tracks_of_all_cameras_are_one_table_by_camera_and_day(
 ) -> None:
     for name in ("a_20260501_080000.mp4", "b_20260502_080000.mp4"):
         shutil.copy(clip(50), tmp_path / name)
-    _batch(
+    batch_here(
         config(clip(50), clip(50), text=RULES),
         tmp_path / "out",
         tmp_path / "[ab]_*.mp4",
@@ -428,7 +390,7 @@ def test_pictures_on_wish_are_those_of_a_run(config: MakeConfig, long_clip: Path
     text = RULES.replace(", evidence: false, video: false", "")
     path = config(long_clip, text=text)
     run = run_job(read_config(path))
-    _batch(path, tmp_path / "out", video=True, evidence=True)
+    batch_here(path, tmp_path / "out", video=True, evidence=True)
     folder = tmp_path / "out/cameras/a"
     assert (folder / "a.mp4").read_bytes() == (run.folder.path / "a.mp4").read_bytes()
     assert {still.name for still in (folder / "evidence").iterdir()} == {
@@ -443,7 +405,7 @@ def test_stride_and_max_fps_choose_the_same_pictures_in_parts_as_in_one_run(
     source = f"{{type: video, path: {long_clip}, max_fps: 7}}"
     path.write_text(path.read_text().replace(f"source: {long_clip}", f"source: {source}"))
     run = run_job(read_config(path))
-    plan, workers = _batch(path, tmp_path / "out")
+    plan, workers = batch_here(path, tmp_path / "out")
     assert len(workers.jobs) == 3 + 1
     assert _log(tmp_path / "out") == run.folder.events.read_bytes()
     stream = json.loads((tmp_path / "out/cameras/a/run.json").read_text())["streams"][0]
