@@ -102,7 +102,8 @@ class SftpFileSystem(SFTPFileSystem):
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> Any:
         if mode != "rb":
             raise NotImplementedError("for reading only")
-        return _File(self, path, mode, block_size or "default", **options)
+        size: Any = block_size or "default"
+        return _File(self, path, mode, size, **options)
 
     def _followed(self, entry: dict[str, Any]) -> dict[str, Any]:
         if entry["type"] == "link":

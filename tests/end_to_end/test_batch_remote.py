@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,8 @@ def test_what_is_wrong_with_a_url_is_told_without_its_secrets(url: str, words: s
 
 @pytest.mark.parametrize(("scheme", "library"), [("s3", "s3fs"), ("gs", "gcsfs"), ("sftp", "paramiko")])
 def test_what_must_be_installed_is_told(scheme: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fsspec.registry
-
-    monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)
+    registry = import_module("fsspec.registry")  # the name of which, within fsspec, is another thing
+    monkeypatch.delitem(registry._registry, scheme, raising=False)
     monkeypatch.delitem(sys.modules, "vidan.pipeline.batch.sftp", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SourceError, match=rf"needs pip install 'vidan\[{scheme}\]'"):

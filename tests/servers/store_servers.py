@@ -10,8 +10,10 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from broker_process import Server, free_port
 
@@ -93,8 +95,7 @@ def _sftp(folder: Path) -> Store:
 
 
 def _s3(folder: Path) -> Store:
-    import boto3
-
+    boto3: Any = import_module("boto3")  # comes with moto
     port = free_port()
     server = Server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
     server.start()
