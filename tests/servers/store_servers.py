@@ -95,11 +95,20 @@ def _sftp(folder: Path) -> Store:
 
 
 def _s3(folder: Path) -> Store:
-    boto3: Any = import_module("boto3")  # comes with moto
     port = free_port()
     server = Server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
     server.start()
-    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        return _opened_s3(server, folder)
+    except BaseException:
+        server.kill()
+        raise
+
+
+def _opened_s3(server: Server, folder: Path) -> Store:
+    """With a bucket, and a user who may do everything; others may do nothing."""
+    boto3: Any = import_module("boto3")  # comes with moto
+    endpoint = f"http://127.0.0.1:{server.port}"
     anybody = {"aws_access_key_id": "anybody", "aws_secret_access_key": "anybody", "endpoint_url": endpoint}
     iam = boto3.client("iam", region_name="us-east-1", **anybody)
     iam.create_user(UserName="reader")
