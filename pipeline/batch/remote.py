@@ -7,11 +7,14 @@ a password or a signature, so nothing that people see or that is written down ha
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +24,8 @@ from vidan.pipeline.masking import mask_secrets
 ATTEMPTS = 5
 """How often something is asked for of which the answer did not come."""
 PAUSE_SECONDS = 1.0
+BLOCK = 1 << 20
+"""Bytes that are read at once, and ahead: headers are short, and s3fs would take 50 MB for one."""
 _FINAL = (ValueError, FileNotFoundError, PermissionError)
 """Answers that are the same when asked again."""
 _VERSION_KEYS = (
@@ -34,6 +39,12 @@ _EXTRAS = {
     **dict.fromkeys(("gs", "gcs"), "gs"),
     **dict.fromkeys(("sftp", "ssh"), "sftp"),
 }
+_HTTP_URL = re.compile(r"https?://[^\s'\"]+", re.IGNORECASE)
+_SFTP = re.compile(r"\b(sftp|ssh)://", re.IGNORECASE)
+_TOLD_BY_LISTINGS = ("s3", "s3a", "gs", "gcs", "sftp", "ssh")
+"""Their listings tell of a file what a question about it does; elsewhere time or hash may come in another form."""
+_LOUD = ("gcsfs", "paramiko")
+"""They log what they raise, with tracebacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class Remote:
             system, _ = _system(self.url)
             if system.info(self.path).get("partial") is False:
                 raise SourceError(f"{self.shown} {_NO_RANGES}")
-            return RemoteFile(system.open(self.path, "rb", cache_type=cache), self.shown)
+            return RemoteFile(system.open(self.path, "rb", block_size=BLOCK, cache_type=cache), self.shown)
 
     def check_unchanged(self) -> None:
         """Makes sure that it is still the file that was found.
@@ -89,7 +100,7 @@ class Remote:
         with explained(self.shown):
             system, _ = _system(self.url)
             system.invalidate_cache()
-            now = _remote(system, self.url, self.path)
+            now = _remote(system, self.url, self.path, system.info(self.path))
         if now != self:
             raise SourceError(f"{self.shown} has changed while it was copied: start again when it is complete")
 
@@ -164,19 +175,23 @@ def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
     with explained(shown_url(url)):
         system, path = _system(url)
         if "*" in path or "[" in path:
-            paths = [match for match in system.glob(path) if PurePosixPath(match).suffix.lower() in endings]
-            if not paths:
+            found = _videos(system.glob(path, detail=True), endings)
+            if not found:
                 raise SourceError(f"no video matches {shown_url(url)}")
         elif path.endswith("/") or url.endswith("/") or (not _is_http(path) and system.isdir(path)):
-            paths = [file for file in system.find(path) if PurePosixPath(file).suffix.lower() in endings]
-            if not paths:
+            found = _videos(system.find(path, detail=True), endings)
+            if not found:
+                system.info(path)  # says so if there is no such folder at all
                 raise SourceError(
                     f"{shown_url(url)} holds no video: no file in it ends in {', '.join(sorted(endings))}"
                 )
         else:
-            paths = [path]
-        with ThreadPoolExecutor(8, thread_name_prefix="ask") as asking:
-            return list(asking.map(lambda one: _remote(system, url, one), paths))
+            found = {path: system.info(path)}
+        if url.partition("://")[0].lower() not in _TOLD_BY_LISTINGS:
+            threads = 8 if system.async_impl else 1  # the others may share a connection that is for one
+            with ThreadPoolExecutor(threads, thread_name_prefix="ask") as asking:
+                found = dict(zip(found, asking.map(system.info, found), strict=True))
+        return [_remote(system, url, name, info) for name, info in found.items()]
 
 
 @contextmanager
@@ -208,6 +223,8 @@ def _reason(shown: str, error: BaseException) -> str:
         return _NO_RANGES
     if isinstance(error, PermissionError) or status in (401, 403):
         return "may not be read: the other side refuses; check the URL and the credentials (see docs/batch.md)"
+    if type(error).__name__.endswith("CredentialsError"):
+        return "may not be read: there are no credentials, or only a part of them (see docs/batch.md)"
     if status is not None and status != 404:
         return f"cannot be read: its server answers {status}"
     cause = error.__cause__  # fsspec says of a host that does not answer, too, that there is no such file
@@ -215,8 +232,17 @@ def _reason(shown: str, error: BaseException) -> str:
         return f"cannot be reached: {cause.strerror or type(cause).__name__}"
     if isinstance(error, FileNotFoundError):
         return "does not exist"
-    words = mask_secrets(str(error)).strip().splitlines()
-    return f"cannot be reached: {words[0] if words else type(error).__name__}"
+    return f"cannot be reached: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, in a line, without secrets."""
+    if isinstance(error, EOFError):
+        return "its server ended the connection"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    words = _HTTP_URL.sub(lambda url: shown_url(url[0]), mask_secrets(str(error))).strip().splitlines()
+    return words[0] if words else type(error).__name__
 
 
 def _status(error: BaseException | None) -> int | None:
@@ -235,18 +261,38 @@ def _system(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise SourceError(f"{shown_url(url)} needs fsspec: pip install 'vidan[remote]'") from error
-    return url_to_fs(url)
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        for library in _LOUD:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+    if not _SFTP.search(url):
+        return url_to_fs(url)
+    if "::" in url:
+        raise SourceError(f"{shown_url(url)} cannot be read: sftp is read by itself alone")
+    from vidan.pipeline.batch.sftp import sftp_system
+
+    return sftp_system(url)
 
 
-def _remote(system: Any, url: str, path: str) -> Remote:
+def _videos(found: dict[str, dict[str, Any]], endings: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """Those of the files that a listing tells of."""
+    return {
+        path: info
+        for path, info in found.items()
+        if info.get("type", "file") == "file" and PurePosixPath(path).suffix.lower() in endings
+    }
+
+
+def _remote(system: Any, url: str, path: str, info: dict[str, Any]) -> Remote:
     shown = _shown_in(system, url, path)
-    info = system.info(path)
     size = info.get("size")
     if size is None:
         raise SourceError(f"{shown} cannot be read: its server does not tell how large it is")
     if not size:
         raise SourceError(f"{shown} is empty (0 bytes)")
-    version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
+    version = next((info[key] for key in _VERSION_KEYS if info.get(key)), "")
+    if isinstance(version, datetime) and version.tzinfo is not None:
+        version = version.astimezone(UTC)  # listings tell it in another zone than questions about one file
+    version = str(version)
     return Remote(url, path, shown, size, version)
 
 
@@ -254,7 +300,9 @@ def _shown_in(system: Any, url: str, path: str) -> str:
     """The URL of a file, also of file systems that keep the host to themselves."""
     if _is_http(path):
         return shown_url(path)
-    host = system.storage_options.get("host")
+    host, port = system.storage_options.get("host"), system.storage_options.get("port")
+    if host and port:
+        host = f"{host}:{port}"
     return shown_url(f"{url.partition('://')[0]}://{host or ''}{path if host else path.lstrip('/')}")
 
 

@@ -7,17 +7,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from batches import RULES, MakeClip, MakeConfig, batch, log_of
+from batches import RULES, Here, MakeClip, MakeConfig, batch, log_of
+from range_server import range_server
 
-from vidan.pipeline.batch.batch import locked
+from vidan.pipeline.batch.batch import locked, run_batch
 from vidan.pipeline.batch.estimate import estimate
 from vidan.pipeline.batch.plan import Settings, make_plan
-from vidan.pipeline.batch.workers import Share
+from vidan.pipeline.batch.progress import failures_of
+from vidan.pipeline.batch.workers import Job, Share
 from vidan.pipeline.cli.batch_display import print_plan
 from vidan.pipeline.errors import SinkError
 from vidan.pipeline.job import read_config, run_job
@@ -150,6 +154,37 @@ def test_a_plan_with_nothing_to_do_says_so(
     said = capsys.readouterr().out
     assert "are there" in said
     assert "everything is detected" in said
+
+
+@pytest.mark.parametrize("room", [1, 1 << 30])
+def test_a_batch_that_fails_ends_though_copies_wait_for_room(
+    room: int, config: MakeConfig, clip: MakeClip, tmp_path: Path
+) -> None:
+    class Full(Here):
+        def submit(self, job: Job) -> Future[bool]:
+            future: Future[bool] = Future()
+            future.set_exception(SinkError("the disk is full"))
+            return future
+
+    there = tmp_path / "there/a"
+    there.mkdir(parents=True)
+    for count in (25, 30, 35, 40):
+        shutil.copy(clip(count), there / f"{count}.mp4")
+    path, out, ended = config(clip(25), text=RULES), tmp_path / "out", threading.Event()
+    with range_server(there.parent) as server:
+        settings = Settings((f"{server.url}/a/",), out, cache_bytes=room)
+        plan = make_plan(read_config(path), settings)
+
+        def run() -> None:
+            with pytest.raises(SinkError, match="the disk is full"):
+                run_batch(plan, Full(), threads=None)
+            ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        assert ended.wait(20)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("survey")] == []
+    after, _ = batch(path, out, str(there))  # what was left is in nobody's way
+    assert not failures_of(after)
 
 
 def test_two_batches_do_not_work_in_one_folder(config: MakeConfig, clip: MakeClip, tmp_path: Path) -> None:
