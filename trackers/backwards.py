@@ -17,7 +17,7 @@ from vidan.detector import Detections
 from vidan.trackers.bytetrack import find_known
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.matching import Matching
-from vidan.trackers.reach import reach_of
+from vidan.trackers.reach import pair_iou, reach_of, touching_pairs
 from vidan.trackers.tracklets import ClassGroups, Tracklets
 from vidan.trackers.tracks import Affine, Tracks
 
@@ -50,6 +50,8 @@ class Moment:
 class Backwards:
     """Follows tracklets back from where they begin.
 
+    A detection that fits somebody better who was seen in that frame is left alone: it is a second box of that one.
+
     Args:
         high_confidence: Detections of at least this are sure.
         low_confidence: Detections of at least this may be somebody.
@@ -66,14 +68,14 @@ class Backwards:
         self._groups = groups
 
     def follow(
-        self, moments: Iterable[Moment], known: Tracks, first_seconds: Mapping[int, float]
+        self, moments: Iterable[Moment], known: Tracks, span: Mapping[int, tuple[float, float]]
     ) -> Iterator[tuple[float, Tracks]]:
         """Finds sightings before the first ones; the moments then have them.
 
         Args:
             moments: Newest first. Those in which the tracklets were seen tell how they move where they begin.
             known: A row of each that is followed, by ascending id: what it is.
-            first_seconds: When they were first seen, by id.
+            span: By id, between which times they are looked for; the later one is that of the first sighting.
 
         Yields:
             The time of a moment in which some were found, newest first, and their rows.
@@ -82,7 +84,7 @@ class Backwards:
             motion=BoxKalman(), confirm_frames=1, confirm_seconds=1.0, lost_after_seconds=self._patience_seconds
         )
         ids: list[int] = []  # of all that were begun so far
-        earliest = min(first_seconds.values())
+        earliest = min(first for _, first in span.values())
         motion: Affine | None = None
         for moment in moments:
             if moment.pts_seconds < earliest and len(tracklets) == 0:
@@ -92,8 +94,8 @@ class Backwards:
                 tracklets.motion.warp(_inverse(motion))
             motion = moment.motion
             names = [ids[number - 1] for number in tracklets.track_id.tolist()]
-            is_before = np.array([first_seconds[name] > moment.pts_seconds for name in names], np.bool_)
-            rows, columns = self._find(tracklets, is_before, moment.unclaimed)
+            is_before = np.array([span[name][0] < moment.pts_seconds < span[name][1] for name in names], np.bool_)
+            rows, columns = self._find(tracklets, is_before, moment)
             ids += self._see(tracklets, names, moment, rows, columns, known)
             if len(rows):
                 found = known[np.searchsorted(known.track_id, [names[row] for row in rows.tolist()])]
@@ -103,15 +105,29 @@ class Backwards:
                 yield moment.pts_seconds, found
 
     def _find(
-        self, tracklets: Tracklets, is_before: NDArray[np.bool_], unclaimed: Detections
+        self, tracklets: Tracklets, is_before: NDArray[np.bool_], moment: Moment
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Tracklets that are before their first sightings, and detections that are sightings of theirs."""
-        matching = Matching(tracklets, reach_of(unclaimed.xyxy), self._groups.of(unclaimed.class_id), True)
-        is_high = unclaimed.confidence >= self._high_confidence
-        is_low = (unclaimed.confidence >= self._low_confidence) & ~is_high
+        """Tracklets that are before their first sightings, and unclaimed detections that are sightings of theirs."""
+        unclaimed = moment.unclaimed
+        reach, group = reach_of(unclaimed.xyxy), self._groups.of(unclaimed.class_id)
+        matching = Matching(tracklets, reach, group, True)
+        fit = np.where(is_before.take(matching.rows), matching.similarity, 0)
+        is_free = _best(fit, matching.columns, reach.shape[1]) >= self._likeness_to_seen(moment.tracks, reach, group)
+        is_sure = unclaimed.confidence >= self._high_confidence
+        is_unsure = (unclaimed.confidence >= self._low_confidence) & ~is_sure
         likeness = matching.similarity * unclaimed.confidence.take(matching.columns)
-        find_known(matching, is_before, is_high, is_low, likeness)
+        find_known(matching, is_before, is_sure & is_free, is_unsure & is_free, likeness)
         return matching.pairs
+
+    def _likeness_to_seen(
+        self, seen: Tracks, reach: NDArray[np.float32], group: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """(M,) how well detections fit those who were seen with another one in the same frame: the best of each."""
+        seen_reach = reach_of(seen.xyxy)
+        rows, columns = touching_pairs(seen_reach, reach)
+        is_one_group = self._groups.of(seen.class_id).take(rows) == group.take(columns)
+        iou, height_iou = pair_iou(seen_reach.take(rows, axis=1), reach.take(columns, axis=1))
+        return _best(iou * height_iou * is_one_group, columns, reach.shape[1])
 
     def _see(
         self,
@@ -141,6 +157,13 @@ class Backwards:
             self._groups.of(sightings.class_id),
         )
         return own.track_id[born].tolist()
+
+
+def _best(values: NDArray[np.float32], columns: NDArray[np.intp], count: int) -> NDArray[np.float32]:
+    """(count,) the greatest value of each column, at least 0."""
+    best = np.zeros(count, np.float32)
+    np.maximum.at(best, columns, values)
+    return best
 
 
 def _inverse(motion: Affine) -> Affine:

@@ -8,7 +8,7 @@ both sides of a gap are known: where the track was going and where it came from.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, TypeVar
@@ -105,9 +105,9 @@ class Stitcher(Generic[Key]):
     confidence 0, up to `fill_seconds`, which is the interpolation of Zhang et al. (ByteTrack, ECCV 2022, section 4.1).
     In longer gaps nobody knows where an object was; a line that lies in one is still crossed by it.
 
-    Before all that, a tracklet is followed back from where it begins (`Backwards`) as soon as it has lived for
-    `LOOK_SECONDS`, through the detections that the tracker left unclaimed: while the gaps between its sightings are
-    such as are filled, and within the frames that wait. Who was born first has the first choice.
+    When a tracklet is decided, it is followed back from where it begins, through the detections that the tracker left
+    unclaimed (`Backwards`): to the one that it goes on with, or as long as the gaps between its sightings are such as
+    are filled and frames wait, which is `gap_seconds`.
 
     Args:
         gap_seconds: Longest gap over which tracklets are joined.
@@ -147,7 +147,6 @@ class Stitcher(Generic[Key]):
         self._released = 0
         self._pushed = 0
         self._lives: dict[int, _Life] = {}
-        self._unfollowed: set[int] = set()  # tracklets that may still turn out to have begun sooner
         self._unlinked: set[int] = set()  # tracklets that may still turn out to go on with an earlier one
         self._names: dict[int, int] = {}  # id of a later tracklet -> id of the first one of its chain
         self._continued: set[int] = set()  # tracklets that another one goes on with, until their end is released
@@ -188,7 +187,6 @@ class Stitcher(Generic[Key]):
             self._see(track_id, pts_seconds, tracks[row : row + 1])
         for track_id in tracks.ended:
             self._lives[track_id].is_over = True
-        self._follow_back(pts_seconds)
         self._link(pts_seconds)
         released = []
         while self._frames[self._released].moment.pts_seconds < pts_seconds - self.lag_seconds:
@@ -200,7 +198,6 @@ class Stitcher(Generic[Key]):
         ended = tuple(ended)
         for track_id in ended:
             self._lives[track_id].is_over = True
-        self._follow_back(np.inf)
         self._link(np.inf)
         released = [self._release() for _ in range(len(self._frames) - self._released)]
         return released, self._names_of_ended(ended)
@@ -209,7 +206,6 @@ class Stitcher(Generic[Key]):
         life = self._lives.get(track_id)
         if life is None:
             self._lives[track_id] = _Life(pts_seconds, pts_seconds, self._pushed, row, row)
-            self._unfollowed.add(track_id)
             self._unlinked.add(track_id)
             return
         if life.frame < self._pushed - 1:
@@ -220,45 +216,54 @@ class Stitcher(Generic[Key]):
         if gap.to_seconds - gap.from_seconds <= self._fill_seconds:
             self._gaps.append(gap)
 
-    def _follow_back(self, now_seconds: float) -> None:
-        """Looks for sightings before the first ones of the tracklets of which enough is known by now."""
-        due = {
-            track_id: self._lives[track_id]
-            for track_id in sorted(self._unfollowed)
-            if self._lives[track_id].is_confirmed and self._lives[track_id].first_seconds <= now_seconds - LOOK_SECONDS
-        }
-        if not due:
-            return
-        self._unfollowed.difference_update(due)
-        known = Tracks.concatenated([life.last for life in due.values()], ended=())
-        waiting = [frame.moment for frame in islice(self._frames, self._released, None)]
-        first_seconds = {track_id: life.first_seconds for track_id, life in due.items()}
-        for seconds, rows in self._backwards.follow(reversed(waiting), known, first_seconds):
-            self.found_rows += len(rows)
-            for index, track_id in enumerate(rows.track_id.tolist()):
-                life, row = due[track_id], rows[index : index + 1]
-                self._fill(_Gap(seconds, life.first_seconds, row, life.first))
-                life.first_seconds, life.first = seconds, row
-
     def _link(self, now_seconds: float) -> None:
-        """Decides who goes on with whom for the tracklets whose time has come, and forgets those that are past."""
-        born = {track_id: self._lives[track_id].first_seconds for track_id in self._unlinked}
-        due = {track_id for track_id, first in born.items() if first <= now_seconds - self._patience}
+        """Decides about the tracklets whose time has come, and forgets those that are past."""
+        due = {key for key in self._unlinked if self._lives[key].first_seconds <= now_seconds - self._patience}
         if due:
             later = [
                 track_id
-                for track_id, first in born.items()
-                if first <= now_seconds - LOOK_SECONDS and self._lives[track_id].is_confirmed
+                for track_id in sorted(self._unlinked)
+                if self._lives[track_id].is_confirmed
+                and self._lives[track_id].first_seconds <= now_seconds - LOOK_SECONDS
             ]
-            earlier = [key for key, life in self._lives.items() if life.is_over and key not in self._continued]
-            for before, after in self._pairs(earlier, sorted(later)):
-                if after in due:
-                    self._join(before, after)
+            self._decide(due, later)
             self._unlinked -= due
         for track_id, life in tuple(self._lives.items()):
             if life.last_seconds < now_seconds - self.lag_seconds and (life.is_over or not life.is_confirmed):
                 del self._lives[track_id]
-                self._unfollowed.discard(track_id)
+
+    def _decide(self, due: Collection[int], later: Sequence[int]) -> None:
+        """Where those that are due began, and who of them goes on with whom; all later ones are in question for that.
+
+        A tracklet is not followed beyond the one that it goes on with. Who goes on with nobody may do so once more is
+        known of its beginning.
+        """
+        earlier = [key for key, life in self._lives.items() if life.is_over and key not in self._continued]
+        joined = {after: before for before, after in self._pairs(earlier, later) if after in due}
+        not_before = {after: self._lives[before].last_seconds for after, before in joined.items()}
+        if self._follow_back([key for key in later if key in due], not_before):
+            earlier = [key for key in earlier if key not in joined.values()]
+            pairs = self._pairs(earlier, [key for key in later if key not in joined])
+            joined |= {after: before for before, after in pairs if after in due}
+        for before, after in sorted((before, after) for after, before in joined.items()):
+            self._join(before, after)
+
+    def _follow_back(self, track_ids: Sequence[int], not_before: Mapping[int, float]) -> bool:
+        """Looks for sightings before the first ones of these tracklets, by ascending id; whether there were any."""
+        if not track_ids:
+            return False
+        lives = {track_id: self._lives[track_id] for track_id in track_ids}
+        known = Tracks.concatenated([life.last for life in lives.values()], ended=())
+        span = {key: (not_before.get(key, -np.inf), life.first_seconds) for key, life in lives.items()}
+        waiting = [frame.moment for frame in islice(self._frames, self._released, None)]
+        found_before = self.found_rows
+        for seconds, rows in self._backwards.follow(reversed(waiting), known, span):
+            self.found_rows += len(rows)
+            for index, track_id in enumerate(rows.track_id.tolist()):
+                life, row = lives[track_id], rows[index : index + 1]
+                self._fill(_Gap(seconds, life.first_seconds, row, life.first))
+                life.first_seconds, life.first = seconds, row
+        return self.found_rows > found_before
 
     def _pairs(self, earlier: Sequence[int], later: Sequence[int]) -> list[tuple[int, int]]:
         """The best assignment of later tracklets to earlier ones."""
