@@ -95,8 +95,8 @@ class _TrackerConfig(Model):
     stitch: Annotated[
         StitchConfig | None, BeforeValidator(off_or_settings, json_schema_input_type=bool | StitchConfig | None)
     ] = None
-    """True or settings: finds the unsure beginnings of tracks, joins those whose ends fit and fills short gaps before the
-    rules count, which makes them later by some seconds; for recorded footage."""
+    """True or settings: finds the unsure beginnings of tracks, joins those whose ends fit and fills short gaps before
+    the rules count, which makes them later by some seconds; for recorded footage."""
 
 
 class _TwoRoundsConfig(_TrackerConfig):
