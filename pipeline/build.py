@@ -237,13 +237,17 @@ def _build_tracker(config: RunConfig, class_names: Sequence[str]) -> Tracker:
 
 
 def _build_stitcher(config: RunConfig, class_names: Sequence[str]) -> Stitcher[Stamp] | None:
-    stitch = config.tracker.stitch
+    tracker = config.tracker
+    stitch = tracker.stitch
     if stitch is None:
         return None
+    two_rounds = isinstance(tracker, ByteTrackConfig | BotSortConfig)
     return Stitcher(
         gap_seconds=stitch.gap_seconds,
         fill_seconds=stitch.fill_seconds,
-        lost_after_seconds=config.tracker.lost_after_seconds,
+        lost_after_seconds=tracker.lost_after_seconds,
+        high_confidence=tracker.high_confidence,
+        low_confidence=tracker.low_confidence if two_rounds else tracker.high_confidence,
         class_groups=_class_groups(config, class_names),
     )
 

@@ -59,9 +59,7 @@ class ByteTracker(OnlineTracker):
         is_known = ~is_tentative
         likeness = self._likeness(matching, detections)
 
-        matching.round(is_known, is_high, _HIGH, likeness)
-        matching.round(is_known, is_low, _LOW)
-        matching.grown_round(is_known, is_high, _GROWN)
+        find_known(matching, is_known, is_high, is_low, likeness)
         matching.round(is_tentative, is_high, _TENTATIVE, likeness)
         if tracklets.step_seconds >= self._confirm_seconds:  # a slow camera, where one step may leave the box
             matching.grown_round(is_tentative, is_high, _GROWN)
@@ -69,3 +67,24 @@ class ByteTracker(OnlineTracker):
     def _likeness(self, matching: Matching, detections: Detections) -> NDArray[np.float32]:
         """(P,) how similar the near pairs are in the rounds of the sure detections."""
         return matching.similarity * detections.confidence.take(matching.columns)
+
+
+def find_known(
+    matching: Matching,
+    is_known: NDArray[np.bool_],
+    is_high: NDArray[np.bool_],
+    is_low: NDArray[np.bool_],
+    likeness: NDArray[np.float32],
+) -> None:
+    """The rounds of the tracklets that are known.
+
+    Args:
+        matching: Of the frame.
+        is_known: (N,) the tracklets that look; who is found is struck off.
+        is_high: (M,) the sure detections; who is found is struck off.
+        is_low: (M,) the unsure ones; who is found is struck off.
+        likeness: (P,) how similar the near pairs are in the round of the sure ones.
+    """
+    matching.round(is_known, is_high, _HIGH, likeness)
+    matching.round(is_known, is_low, _LOW)
+    matching.grown_round(is_known, is_high, _GROWN)

@@ -99,8 +99,19 @@ class OnlineTracker(ABC):
         born = is_high.nonzero()[0]
         if len(born):
             born = born.compress(detections.confidence.take(born) >= self._new_confidence)
-        tracklets.see(*matching.pairs, detections, born, group)
+        rows, columns = matching.pairs
+        tracklets.see(rows, columns, detections, born, group)
+        self._claimed = (len(detections), columns, born)
         return tracklets.answer(detections, ended)
+
+    @property
+    def unclaimed(self) -> NDArray[np.intp]:
+        """(K,) detections of the last update that are nobody's; see `Tracker.unclaimed`."""
+        count, seen, born = self._claimed
+        is_free = np.ones(count, np.bool_)
+        is_free[seen] = False
+        is_free[born] = False
+        return is_free.nonzero()[0]
 
     def finish(self) -> tuple[int, ...]:
         """Ids of the confirmed tracklets that were still alive, lost ones included; see `Tracker.finish`."""
@@ -109,6 +120,8 @@ class OnlineTracker(ABC):
     def reset(self) -> None:
         """Forgets everything; ids start from 1 again, and so may time."""
         self._tracklets = self._make_tracklets()
+        nobody = np.zeros(0, np.intp)
+        self._claimed = (0, nobody, nobody)  # of the last update: how many detections, whose go on, whose begin
 
     @abstractmethod
     def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:

@@ -1,23 +1,26 @@
-"""A second look at tracklets, some seconds late: those whose ends fit are joined, and short gaps are filled.
+"""A second look at tracklets, some seconds late: their beginnings are found, ends that fit joined, short gaps filled.
 
 A tracker must answer at once, so a tracklet that loses its object for longer than the tracker waits comes back as
-somebody else, and while it is lost there is no box. Some seconds later both sides of a gap are known: where the track
-was going and where it came from. Whoever counts a recording can wait for that.
+somebody else, while it is lost there is no box, and it begins no sooner than the detector is sure. Some seconds later
+both sides of a gap are known: where the track was going and where it came from. Whoever counts a recording can wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Generic, TypeVar
 
 import lap
 import numpy as np
 
+from vidan.detector import Detections
+from vidan.trackers.backwards import Backwards, Moment
 from vidan.trackers.ends import LOOK_SECONDS, Sightings, misfit
 from vidan.trackers.tracklets import ClassGroups
-from vidan.trackers.tracks import Tracks
+from vidan.trackers.tracks import Affine, Tracks
 
 Key = TypeVar("Key")
 
@@ -58,17 +61,24 @@ class Stitched(Generic[Key]):
 
 @dataclass(slots=True)
 class _Life:
-    """When a tracklet was seen first and last (the row of its last frame), and what became of it."""
+    """When a tracklet was seen first and last (the rows of these frames), and what became of it."""
 
     first_seconds: float
     last_seconds: float
     frame: int
+    first: Tracks
     last: Tracks
     is_over: bool = False
 
     @property
     def is_confirmed(self) -> bool:
         return bool(self.last.confirmed[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame(Generic[Key]):
+    key: Key
+    moment: Moment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,10 +105,16 @@ class Stitcher(Generic[Key]):
     confidence 0, up to `fill_seconds`, which is the interpolation of Zhang et al. (ByteTrack, ECCV 2022, section 4.1).
     In longer gaps nobody knows where an object was; a line that lies in one is still crossed by it.
 
+    When a tracklet is decided, it is followed back from where it begins, through the detections that the tracker left
+    unclaimed (`Backwards`): to the one that it goes on with, or as long as the gaps between its sightings are such as
+    are filled and frames wait, which is `gap_seconds`.
+
     Args:
         gap_seconds: Longest gap over which tracklets are joined.
-        fill_seconds: Longest gap that is filled.
+        fill_seconds: Longest gap that is filled, and over which a tracklet is followed back.
         lost_after_seconds: After what time the tracker gives up a tracklet.
+        high_confidence: Detections of at least this are sure to the tracker.
+        low_confidence: Detections of at least this go on with its tracklets.
         class_groups: Group of a class id, from 0; see `ByteTracker`.
 
     Raises:
@@ -111,6 +127,8 @@ class Stitcher(Generic[Key]):
         gap_seconds: float = 2.5,
         fill_seconds: float = 0.7,
         lost_after_seconds: float = 2.5,
+        high_confidence: float = 0.3,
+        low_confidence: float = 0.1,
         class_groups: Mapping[int, int] | None = None,
     ) -> None:
         if not (gap_seconds >= 0 and fill_seconds >= 0 and lost_after_seconds >= 0):
@@ -119,7 +137,13 @@ class Stitcher(Generic[Key]):
         self._fill_seconds = fill_seconds
         self._patience = max(lost_after_seconds, LOOK_SECONDS)
         self._groups = ClassGroups(class_groups)
-        self._frames: deque[Stitched[Key]] = deque()  # released ones first, as long as they are needed to look back
+        self._backwards = Backwards(
+            high_confidence=high_confidence,
+            low_confidence=low_confidence,
+            patience_seconds=fill_seconds,
+            groups=self._groups,
+        )
+        self._frames: deque[_Frame[Key]] = deque()  # released ones first, as long as they are needed to look back
         self._released = 0
         self._pushed = 0
         self._lives: dict[int, _Life] = {}
@@ -131,15 +155,33 @@ class Stitcher(Generic[Key]):
         """All of them so far, in the order in which they were found."""
         self.filled_rows = 0
         """How many rows were put into gaps so far."""
+        self.found_rows = 0
+        """How many sightings before the beginnings of tracklets were found so far."""
 
     @property
     def lag_seconds(self) -> float:
         """How long a frame waits."""
         return max(self._gap_seconds + self._patience, self._fill_seconds)
 
-    def push(self, key: Key, pts_seconds: float, tracks: Tracks) -> list[Stitched[Key]]:
-        """Takes in the newest frame; the frames that can be released now, oldest first."""
-        self._frames.append(Stitched(key, pts_seconds, tracks))
+    def push(
+        self,
+        key: Key,
+        pts_seconds: float,
+        tracks: Tracks,
+        unclaimed: Detections | None = None,
+        motion: Affine | None = None,
+    ) -> list[Stitched[Key]]:
+        """Takes in the newest frame; the frames that can be released now, oldest first.
+
+        Args:
+            key: Comes back with the frame.
+            pts_seconds: Its time.
+            tracks: The tracker's answer.
+            unclaimed: The detections that are in nobody's row; see `Tracker.unclaimed`.
+            motion: Of the camera, as the tracker was told.
+        """
+        unclaimed = Detections.empty() if unclaimed is None else unclaimed
+        self._frames.append(_Frame(key, Moment(pts_seconds, tracks, unclaimed, motion)))
         self._pushed += 1
         for row, track_id in enumerate(tracks.track_id.tolist()):
             self._see(track_id, pts_seconds, tracks[row : row + 1])
@@ -147,7 +189,7 @@ class Stitcher(Generic[Key]):
             self._lives[track_id].is_over = True
         self._link(pts_seconds)
         released = []
-        while self._frames[self._released].pts_seconds < pts_seconds - self.lag_seconds:
+        while self._frames[self._released].moment.pts_seconds < pts_seconds - self.lag_seconds:
             released.append(self._release())
         return released
 
@@ -163,35 +205,65 @@ class Stitcher(Generic[Key]):
     def _see(self, track_id: int, pts_seconds: float, row: Tracks) -> None:
         life = self._lives.get(track_id)
         if life is None:
-            self._lives[track_id] = _Life(pts_seconds, pts_seconds, self._pushed, row)
+            self._lives[track_id] = _Life(pts_seconds, pts_seconds, self._pushed, row, row)
             self._unlinked.add(track_id)
             return
         if life.frame < self._pushed - 1:
-            self._fill(life, pts_seconds, row)
+            self._fill(_Gap(life.last_seconds, pts_seconds, life.last, row))
         life.last_seconds, life.frame, life.last = pts_seconds, self._pushed, row
 
-    def _fill(self, life: _Life, to_seconds: float, after: Tracks) -> None:
-        if to_seconds - life.last_seconds <= self._fill_seconds:
-            self._gaps.append(_Gap(life.last_seconds, to_seconds, life.last, after))
+    def _fill(self, gap: _Gap) -> None:
+        if gap.to_seconds - gap.from_seconds <= self._fill_seconds:
+            self._gaps.append(gap)
 
     def _link(self, now_seconds: float) -> None:
-        """Decides who goes on with whom for the tracklets whose time has come, and forgets those that are past."""
-        born = {track_id: self._lives[track_id].first_seconds for track_id in self._unlinked}
-        due = {track_id for track_id, first in born.items() if first <= now_seconds - self._patience}
+        """Decides about the tracklets whose time has come, and forgets those that are past."""
+        due = {key for key in self._unlinked if self._lives[key].first_seconds <= now_seconds - self._patience}
         if due:
             later = [
                 track_id
-                for track_id, first in born.items()
-                if first <= now_seconds - LOOK_SECONDS and self._lives[track_id].is_confirmed
+                for track_id in sorted(self._unlinked)
+                if self._lives[track_id].is_confirmed
+                and self._lives[track_id].first_seconds <= now_seconds - LOOK_SECONDS
             ]
-            earlier = [key for key, life in self._lives.items() if life.is_over and key not in self._continued]
-            for before, after in self._pairs(earlier, sorted(later)):
-                if after in due:
-                    self._join(before, after)
+            self._decide(due, later)
             self._unlinked -= due
         for track_id, life in tuple(self._lives.items()):
             if life.last_seconds < now_seconds - self.lag_seconds and (life.is_over or not life.is_confirmed):
                 del self._lives[track_id]
+
+    def _decide(self, due: Collection[int], later: Sequence[int]) -> None:
+        """Where those that are due began, and who of them goes on with whom; all later ones are in question for that.
+
+        A tracklet is not followed beyond the one that it goes on with. Who goes on with nobody may do so once more is
+        known of its beginning.
+        """
+        earlier = [key for key, life in self._lives.items() if life.is_over and key not in self._continued]
+        joined = {after: before for before, after in self._pairs(earlier, later) if after in due}
+        not_before = {after: self._lives[before].last_seconds for after, before in joined.items()}
+        if self._follow_back([key for key in later if key in due], not_before):
+            earlier = [key for key in earlier if key not in joined.values()]
+            pairs = self._pairs(earlier, [key for key in later if key not in joined])
+            joined |= {after: before for before, after in pairs if after in due}
+        for before, after in sorted((before, after) for after, before in joined.items()):
+            self._join(before, after)
+
+    def _follow_back(self, track_ids: Sequence[int], not_before: Mapping[int, float]) -> bool:
+        """Looks for sightings before the first ones of these tracklets, by ascending id; whether there were any."""
+        if not track_ids:
+            return False
+        lives = {track_id: self._lives[track_id] for track_id in track_ids}
+        known = Tracks.concatenated([life.last for life in lives.values()], ended=())
+        span = {key: (not_before.get(key, -np.inf), life.first_seconds) for key, life in lives.items()}
+        waiting = [frame.moment for frame in islice(self._frames, self._released, None)]
+        found_before = self.found_rows
+        for seconds, rows in self._backwards.follow(reversed(waiting), known, span):
+            self.found_rows += len(rows)
+            for index, track_id in enumerate(rows.track_id.tolist()):
+                life, row = lives[track_id], rows[index : index + 1]
+                self._fill(_Gap(seconds, life.first_seconds, row, life.first))
+                life.first_seconds, life.first = seconds, row
+        return self.found_rows > found_before
 
     def _pairs(self, earlier: Sequence[int], later: Sequence[int]) -> list[tuple[int, int]]:
         """The best assignment of later tracklets to earlier ones."""
@@ -201,7 +273,7 @@ class Stitcher(Generic[Key]):
         candidates = np.argwhere((gaps < 0) & (gaps >= -self._gap_seconds)).tolist()
         if not candidates:
             return []
-        sightings = Sightings.of((frame.pts_seconds, frame.tracks) for frame in self._frames)
+        sightings = Sightings.of((frame.moment.pts_seconds, frame.moment.tracks) for frame in self._frames)
         cost = np.full(gaps.shape, _NO_MATCH)
         for i, j in candidates:
             end = sightings.end(earlier[i], ends[i], self._groups)
@@ -214,19 +286,20 @@ class Stitcher(Generic[Key]):
         name = self._names[after] = self._names.get(before, before)
         self._continued.add(before)
         self.joins.append(Join(name, after, first.last_seconds, second.first_seconds))
-        frame = next(frame for frame in self._frames if frame.pts_seconds == second.first_seconds)
-        self._fill(first, second.first_seconds, frame.tracks[frame.tracks.track_id == after])
+        self._fill(_Gap(first.last_seconds, second.first_seconds, first.last, second.first))
 
     def _release(self) -> Stitched[Key]:
         frame = self._frames[self._released]
+        pts_seconds = frame.moment.pts_seconds
         self._released += 1
-        while self._frames[0].pts_seconds < frame.pts_seconds - LOOK_SECONDS:
+        while self._frames[0].moment.pts_seconds < pts_seconds - LOOK_SECONDS:
             self._frames.popleft()
             self._released -= 1
-        self._gaps = [gap for gap in self._gaps if gap.to_seconds > frame.pts_seconds]
-        gaps = [gap for gap in self._gaps if gap.from_seconds < frame.pts_seconds]
+        self._gaps = [gap for gap in self._gaps if gap.to_seconds > pts_seconds]
+        gaps = [gap for gap in self._gaps if gap.from_seconds < pts_seconds]
         self.filled_rows += len(gaps)
-        return replace(frame, tracks=self._renamed(_filled(frame.tracks, gaps, frame.pts_seconds)))
+        tracks = self._renamed(_filled(frame.moment.tracks, gaps, pts_seconds))
+        return Stitched(frame.key, pts_seconds, tracks)
 
     def _renamed(self, tracks: Tracks) -> Tracks:
         """With the names of the chains, in their order."""

@@ -125,6 +125,11 @@ def _most(values: NDArray[np.float32]) -> float:
 class Tracker(Protocol):
     """One stream's memory of who is who. Times only grow; one instance serves one stream."""
 
+    @property
+    def unclaimed(self) -> NDArray[np.intp]:
+        """(K,) which detections of the last update neither go on with a tracklet nor begin one, ascending."""
+        ...
+
     def update(self, detections: Detections, pts_seconds: float, motion: Affine | None = None) -> Tracks:
         """The tracklets observed in this frame, tentative ones included.
 

@@ -61,7 +61,8 @@ def second_look(clip: Clip) -> MotRows:
     tracker, stitcher = ByteTracker(), Stitcher[int]()
     released = []
     for index, detections in enumerate(clip.detections.detections(clip.frame_count)):
-        released += stitcher.push(index, index / clip.fps, tracker.update(detections, index / clip.fps))
+        tracks = tracker.update(detections, index / clip.fps)
+        released += stitcher.push(index, index / clip.fps, tracks, detections[tracker.unclaimed])
     released += stitcher.finish(tracker.finish())[0]
     return MotRows.from_tracks([frame.tracks for frame in released])
 

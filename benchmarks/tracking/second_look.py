@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from counters import Counted, compare, count_by_vidan, true_counts
 from sequences import GROUPS, Clip, read_group
 
@@ -23,8 +24,8 @@ def main() -> None:
     shared = parser.parse_args().shared
     groups = {group: read_group(shared, group) for group in GROUPS}
 
-    print("| sequences | HOTA / MOTA / IDF1 / id switches online | second look | joined | boxes filled in |")
-    print("|---|---|---|---|---|")
+    print("| sequences | HOTA / MOTA / IDF1 / id switches online | second look | joined | boxes filled in | found |")
+    print("|---|---|---|---|---|---|")
     for group, clips in groups.items():
         print(f"| {group.upper()} |", " | ".join(quality(clips)), "|")
 
@@ -46,19 +47,19 @@ def main() -> None:
 def quality(clips: Sequence[Clip]) -> list[str]:
     """Scores online and after the second look, and what that did."""
     online, second = {}, {}
-    joined = filled = 0
+    done = np.zeros(3, int)
     for clip in clips:
         tracker, stitcher = ByteTracker(), Stitcher[int]()
         answers, released = [], []
         for index, detections in enumerate(clip.detections.detections(clip.frame_count)):
             answers.append(tracker.update(detections, index / clip.fps))
-            released += stitcher.push(index, index / clip.fps, answers[-1])
+            released += stitcher.push(index, index / clip.fps, answers[-1], detections[tracker.unclaimed])
         released += stitcher.finish(tracker.finish())[0]
         online[clip.name] = confirmed(answers)
         second[clip.name] = confirmed([frame.tracks for frame in released])
-        joined, filled = joined + len(stitcher.joins), filled + stitcher.filled_rows
+        done += len(stitcher.joins), stitcher.filled_rows, stitcher.found_rows
     truth = {clip.name: clip.truth for clip in clips if clip.truth is not None}
-    return [score(truth, online), score(truth, second), str(joined), str(filled)]
+    return [score(truth, online), score(truth, second), *map(str, done)]
 
 
 def confirmed(answers: Sequence[Tracks]) -> MotRows:

@@ -204,7 +204,10 @@ def _second_look(record: Mapping[str, Any]) -> str:
         for event in record["events"]
         if event["before"] != event["after"]
     ]
-    done = f"the second look joined {record['joined']} tracks and filled in {record['filled_rows']} boxes"
+    done = (
+        f"the second look joined {record['joined']} tracks, filled in {record['filled_rows']} boxes and found "
+        f"{record['found_rows']} before tracks began"
+    )
     return f"{done}; events before and after: {', '.join(changes) or 'the same'}"
 
 

@@ -64,7 +64,8 @@ class StitchConfig(Model):
     """Longest time in which nobody saw an object and two tracks are still joined."""
 
     fill_seconds: Seconds = 0.7
-    """Longest gap in a track that is filled with boxes on a straight line."""
+    """Longest gap in a track that is filled with boxes on a straight line, and over which a track is followed back from
+    its beginning."""
 
 
 class _TrackerConfig(Model):
@@ -94,8 +95,8 @@ class _TrackerConfig(Model):
     stitch: Annotated[
         StitchConfig | None, BeforeValidator(off_or_settings, json_schema_input_type=bool | StitchConfig | None)
     ] = None
-    """True or settings: joins tracks whose ends fit and fills short gaps before the rules count, which makes them later
-    by some seconds; for recorded footage."""
+    """True or settings: finds the unsure beginnings of tracks, joins those whose ends fit and fills short gaps before
+    the rules count, which makes them later by some seconds; for recorded footage."""
 
 
 class _TwoRoundsConfig(_TrackerConfig):

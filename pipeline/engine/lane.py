@@ -15,7 +15,7 @@ from vidan.pipeline.events import Event
 from vidan.pipeline.frame import CountedFrame, Frame, FrameResult, Stamp
 from vidan.pipeline.stages import Rule
 from vidan.pipeline.telemetry import StreamTelemetry
-from vidan.trackers import CameraMotion, FixedLagSmoother, Pace, Released, Stitched, Tracker, Tracks
+from vidan.trackers import Affine, CameraMotion, FixedLagSmoother, Pace, Released, Stitched, Tracker, Tracks
 
 
 class Lane:
@@ -70,7 +70,7 @@ class Lane:
             tracks = shifted(self._tracker.update(detections, stamp.pts_seconds, motion), self._first_id)
             self._numbering.note_tracks(tracks)
             self.pace.note(tracks)
-            released = self._release(stamp, tracks)
+            released = self._release(stamp, tracks, detections, motion)
         return self._count(released, FrameResult(frame, detections, tracks, counted=(), events=()))
 
     def finish(self, last: FrameResult) -> FrameResult:
@@ -104,10 +104,13 @@ class Lane:
         begin = replace(last, tracks=replace(last.tracks, ended=()), dismissed=Tracks.empty())
         return events + self._named(judge(coming, [begin])[0])
 
-    def _release(self, stamp: Stamp, tracks: Tracks) -> list[Released[Stamp]]:
+    def _release(
+        self, stamp: Stamp, tracks: Tracks, detections: Detections, motion: Affine | None
+    ) -> list[Released[Stamp]]:
         if self.second_look is None:
             return self._smoother.push(stamp, stamp.pts_seconds, tracks)
-        return self._smoothed(self.second_look.push(stamp, tracks))
+        unclaimed = detections[self._tracker.unclaimed]
+        return self._smoothed(self.second_look.push(stamp, tracks, unclaimed, motion))
 
     def _smoothed(self, stitched: Sequence[Stitched[Stamp]]) -> list[Released[Stamp]]:
         return [

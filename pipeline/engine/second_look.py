@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vidan.detector import Detections
 from vidan.pipeline.engine.judge import judge
 from vidan.pipeline.events import Event, EventKind
 from vidan.pipeline.frame import CountedFrame, Stamp
 from vidan.pipeline.stages import Rule
-from vidan.trackers import FixedLagSmoother, Stitched, Stitcher, Tracks
+from vidan.trackers import Affine, FixedLagSmoother, Stitched, Stitcher, Tracks
 
 
 class SecondLook:
@@ -29,11 +30,11 @@ class SecondLook:
         self._before: Counter[tuple[str, EventKind, str]] = Counter()
         self._after: Counter[tuple[str, EventKind, str]] = Counter()
 
-    def push(self, stamp: Stamp, tracks: Tracks) -> list[Stitched[Stamp]]:
-        """Takes in the newest frame; those in which nothing can change any more, oldest first."""
+    def push(self, stamp: Stamp, tracks: Tracks, unclaimed: Detections, motion: Affine | None) -> list[Stitched[Stamp]]:
+        """Takes in the newest frame, as `Stitcher.push`; those in which nothing can change any more, oldest first."""
         released = self._smoother.push(stamp, stamp.pts_seconds, tracks)
         self._before.update(_kinds(judge(self._rules, map(CountedFrame.of, released))[0]))
-        return self._stitcher.push(stamp, stamp.pts_seconds, tracks)
+        return self._stitcher.push(stamp, stamp.pts_seconds, tracks, unclaimed, motion)
 
     def finish(self, ended: tuple[int, ...]) -> tuple[list[Stitched[Stamp]], tuple[int, ...]]:
         """All frames that still wait, and the ids alive to the end, for those of the tracker."""
@@ -49,11 +50,12 @@ class SecondLook:
         self._rules = rules
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON values: what was joined and filled, and how many events there were before and after."""
+        """Plain JSON values: what was joined, filled and found, and how many events there were before and after."""
         kinds = sorted(self._before.keys() | self._after.keys())
         return {
             "joined": len(self._stitcher.joins),
             "filled_rows": self._stitcher.filled_rows,
+            "found_rows": self._stitcher.found_rows,
             "events": [
                 {"rule": rule, "kind": kind.value, "direction": direction or None}
                 | {"before": self._before[rule, kind, direction], "after": self._after[rule, kind, direction]}

@@ -14,6 +14,20 @@ from walkers import CROWD, FPS, Maker, every_tracker, id_near, play, seen, walk,
 from vidan.detector import Detections
 from vidan.trackers import Affine, ByteTracker
 
+@every_tracker
+def test_every_detection_is_in_a_row_or_unclaimed(make: Maker) -> None:
+    rng = np.random.default_rng(0)
+    tracker = make()
+    for index in range(40):
+        people = [(float(x), 200.0, float(confidence), 0) for x, confidence in rng.uniform((0, 0), (500, 1), (6, 2))]
+        frame = seen(*people)
+        tracks = tracker.update(frame, index / FPS)
+        claimed = np.delete(np.arange(len(frame)), tracker.unclaimed)
+        assert sorted(tracks.confidence.tolist()) == sorted(frame.confidence[claimed].tolist())
+    tracker.reset()
+    assert len(tracker.unclaimed) == 0
+
+
 # --- who is who -----------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -132,6 +133,20 @@ def test_the_tracker_is_told_how_the_camera_moved() -> None:
     np.testing.assert_allclose(motions[1], [[1, 0, 4], [0, 1, 0]], atol=0.2)
 
 
+def test_with_a_second_look_the_rules_see_what_was_unsure_before_a_track_began() -> None:
+    rule, first = RememberingRule("gate", EventKind.LINE_CROSSED), RememberingRule("gate", EventKind.LINE_CROSSED)
+    lane = _lane([rule])
+    lane.second_look = SecondLook(Stitcher(), FixedLagSmoother(0.4), [first])
+    results = []
+    for index, (frame, detections) in enumerate(_frames()):
+        unsure = replace(detections, confidence=np.full(1, 0.2, np.float32))
+        results.append(lane.step(frame, unsure if index < 4 else detections))
+    lane.finish(results[-1])
+    assert [len(tracks) for _, tracks in first.seen] == [0 if index < 4 else 1 for index in range(FRAMES)]
+    assert [len(tracks) for _, tracks in rule.seen] == [1] * FRAMES
+    assert lane.second_look.to_record()["found_rows"] == 4
+
+
 def test_with_a_second_look_the_rules_see_gaps_filled_and_both_counts_are_told() -> None:
     rule, first = RememberingRule("gate", EventKind.LINE_CROSSED), RememberingRule("gate", EventKind.LINE_CROSSED)
     lane = _lane([rule])
@@ -144,7 +159,7 @@ def test_with_a_second_look_the_rules_see_gaps_filled_and_both_counts_are_told()
     assert [len(tracks) for _, tracks in first.seen] == [0 if index in (9, 10) else 1 for index in range(FRAMES)]
     assert [len(tracks) for _, tracks in rule.seen] == [1] * FRAMES
     record = lane.second_look.to_record()
-    assert (record["joined"], record["filled_rows"]) == (0, 2)
+    assert (record["joined"], record["filled_rows"], record["found_rows"]) == (0, 2, 0)
     assert record["events"] == [
         {"rule": "gate", "kind": "line_crossed", "direction": None, "before": FRAMES, "after": FRAMES}
     ]
