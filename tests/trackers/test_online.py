@@ -14,6 +14,7 @@ from walkers import CROWD, FPS, Maker, every_tracker, id_near, play, seen, walk,
 from vidan.detector import Detections
 from vidan.trackers import Affine, ByteTracker
 
+
 @every_tracker
 def test_every_detection_is_in_a_row_or_unclaimed(make: Maker) -> None:
     rng = np.random.default_rng(0)
