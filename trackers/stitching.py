@@ -19,6 +19,7 @@ import numpy as np
 from vidan.detector import Detections
 from vidan.trackers.backwards import Backwards, Moment
 from vidan.trackers.ends import LOOK_SECONDS, Sightings, misfit
+from vidan.trackers.gaps import Gap, Gaps
 from vidan.trackers.tracklets import ClassGroups
 from vidan.trackers.tracks import Affine, Tracks
 
@@ -81,16 +82,6 @@ class _Frame(Generic[Key]):
     moment: Moment
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Gap:
-    """Between two sightings of a track, each a single row."""
-
-    from_seconds: float
-    to_seconds: float
-    before: Tracks
-    after: Tracks
-
-
 class Stitcher(Generic[Key]):
     """Holds frames back until nothing can change in them any more; releases each once, in order.
 
@@ -150,13 +141,16 @@ class Stitcher(Generic[Key]):
         self._unlinked: set[int] = set()  # tracklets that may still turn out to go on with an earlier one
         self._names: dict[int, int] = {}  # id of a later tracklet -> id of the first one of its chain
         self._continued: set[int] = set()  # tracklets that another one goes on with, until their end is released
-        self._gaps: list[_Gap] = []
+        self._gaps = Gaps(fill_seconds)
         self.joins: list[Join] = []
         """All of them so far, in the order in which they were found."""
-        self.filled_rows = 0
-        """How many rows were put into gaps so far."""
         self.found_rows = 0
         """How many sightings before the beginnings of tracklets were found so far."""
+
+    @property
+    def filled_rows(self) -> int:
+        """How many rows were put into gaps so far."""
+        return self._gaps.rows
 
     @property
     def lag_seconds(self) -> float:
@@ -209,12 +203,8 @@ class Stitcher(Generic[Key]):
             self._unlinked.add(track_id)
             return
         if life.frame < self._pushed - 1:
-            self._fill(_Gap(life.last_seconds, pts_seconds, life.last, row))
+            self._gaps.add(Gap(life.last_seconds, pts_seconds, life.last, row))
         life.last_seconds, life.frame, life.last = pts_seconds, self._pushed, row
-
-    def _fill(self, gap: _Gap) -> None:
-        if gap.to_seconds - gap.from_seconds <= self._fill_seconds:
-            self._gaps.append(gap)
 
     def _link(self, now_seconds: float) -> None:
         """Decides about the tracklets whose time has come, and forgets those that are past."""
@@ -261,7 +251,7 @@ class Stitcher(Generic[Key]):
             self.found_rows += len(rows)
             for index, track_id in enumerate(rows.track_id.tolist()):
                 life, row = lives[track_id], rows[index : index + 1]
-                self._fill(_Gap(seconds, life.first_seconds, row, life.first))
+                self._gaps.add(Gap(seconds, life.first_seconds, row, life.first))
                 life.first_seconds, life.first = seconds, row
         return self.found_rows > found_before
 
@@ -286,7 +276,7 @@ class Stitcher(Generic[Key]):
         name = self._names[after] = self._names.get(before, before)
         self._continued.add(before)
         self.joins.append(Join(name, after, first.last_seconds, second.first_seconds))
-        self._fill(_Gap(first.last_seconds, second.first_seconds, first.last, second.first))
+        self._gaps.add(Gap(first.last_seconds, second.first_seconds, first.last, second.first))
 
     def _release(self) -> Stitched[Key]:
         frame = self._frames[self._released]
@@ -295,11 +285,7 @@ class Stitcher(Generic[Key]):
         while self._frames[0].moment.pts_seconds < pts_seconds - LOOK_SECONDS:
             self._frames.popleft()
             self._released -= 1
-        self._gaps = [gap for gap in self._gaps if gap.to_seconds > pts_seconds]
-        gaps = [gap for gap in self._gaps if gap.from_seconds < pts_seconds]
-        self.filled_rows += len(gaps)
-        tracks = self._renamed(_filled(frame.moment.tracks, gaps, pts_seconds))
-        return Stitched(frame.key, pts_seconds, tracks)
+        return Stitched(frame.key, pts_seconds, self._renamed(self._gaps.fill(frame.moment.tracks, pts_seconds)))
 
     def _renamed(self, tracks: Tracks) -> Tracks:
         """With the names of the chains, in their order."""
@@ -315,24 +301,3 @@ class Stitcher(Generic[Key]):
         over = sorted(name for track_id, name in names.items() if track_id not in self._continued)
         self._continued.difference_update(names)
         return tuple(over)
-
-
-def _filled(tracks: Tracks, gaps: Sequence[_Gap], pts_seconds: float) -> Tracks:
-    """The frame with one more row for each gap."""
-    if not gaps:
-        return tracks
-    rows = [
-        replace(
-            gap.before,
-            track_id=gap.after.track_id,  # the name of the earlier one may be forgotten by now
-            xyxy=gap.before.xyxy + (gap.after.xyxy - gap.before.xyxy) * np.float32(_share(gap, pts_seconds)),
-            confidence=np.zeros(1, np.float32),
-            observed=np.zeros(1, np.bool_),
-        )
-        for gap in gaps
-    ]
-    return Tracks.concatenated([tracks, *rows], ended=tracks.ended)
-
-
-def _share(gap: _Gap, pts_seconds: float) -> float:
-    return (pts_seconds - gap.from_seconds) / (gap.to_seconds - gap.from_seconds)
