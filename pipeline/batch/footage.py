@@ -10,7 +10,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path, PurePath
 
 from vidan.pipeline.batch.names import NamePattern
-from vidan.pipeline.batch.remote import Remote, find_remote, is_url, shown_url
+from vidan.pipeline.batch.remote import Remote, find_remote, is_url
+from vidan.pipeline.batch.remote_errors import shown_url
 from vidan.pipeline.errors import SourceError
 from vidan.pipeline.sources.paths import expand, natural_key
 from vidan.pipeline.sources.recording import Recording

@@ -10,16 +10,14 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from vidan.pipeline.batch.remote_errors import NO_RANGES, explained, shown_url
 from vidan.pipeline.errors import SourceError
-from vidan.pipeline.masking import mask_secrets
 
 ATTEMPTS = 5
 """How often something is asked for of which the answer did not come."""
@@ -32,14 +30,6 @@ _VERSION_KEYS = (
     *("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "checksum", "Last-Modified", "LastModified"),
     *("last_modified", "updated", "mtime", "created"),
 )
-_NO_RANGES = "cannot be read: its server gives no parts of files (HTTP ranges); copy the recordings here first"
-_EXTRAS = {
-    **dict.fromkeys(("http", "https"), "remote"),
-    **dict.fromkeys(("s3", "s3a"), "s3"),
-    **dict.fromkeys(("gs", "gcs"), "gs"),
-    **dict.fromkeys(("sftp", "ssh"), "sftp"),
-}
-_HTTP_URL = re.compile(r"https?://[^\s'\"]+", re.IGNORECASE)
 _SFTP = re.compile(r"\b(sftp|ssh)://", re.IGNORECASE)
 _TOLD_BY_LISTINGS = ("s3", "s3a", "gs", "gcs", "sftp", "ssh")
 """Their listings tell of a file what a question about it does; elsewhere time or hash may come in another form."""
@@ -88,7 +78,7 @@ class Remote:
         with explained(self.shown):
             system, _ = _system(self.url)
             if system.info(self.path).get("partial") is False:
-                raise SourceError(f"{self.shown} {_NO_RANGES}")
+                raise SourceError(f"{self.shown} {NO_RANGES}")
             return RemoteFile(system.open(self.path, "rb", block_size=BLOCK, cache_type=cache), self.shown)
 
     def check_unchanged(self) -> None:
@@ -150,18 +140,6 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def shown_url(url: str) -> str:
-    """A URL without user, password, and the values of its query, which may be a signature."""
-    if "::" in url:  # one file system within another
-        return "::".join(map(shown_url, url.split("::")))
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    place, query, _ = rest.partition("?")
-    host, slash, path = place.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}{'?…' if query else ''}"
-
-
 def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
     """The files under a URL: itself, the matches of a pattern, or what lies in a folder and below it.
 
@@ -192,67 +170,6 @@ def find_remote(url: str, endings: frozenset[str]) -> list[Remote]:
             with ThreadPoolExecutor(threads, thread_name_prefix="ask") as asking:
                 found = dict(zip(found, asking.map(system.info, found), strict=True))
         return [_remote(system, url, name, info) for name, info in found.items()]
-
-
-@contextmanager
-def explained(shown: str) -> Iterator[None]:
-    """Within, whatever a file system raises becomes a sentence about this URL.
-
-    Every file system of fsspec raises errors of the library beneath it, so all are caught here.
-
-    Raises:
-        SourceError: With that sentence.
-    """
-    try:
-        yield
-    except SourceError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{shown} {_reason(shown, error)}") from None  # the error holds the URL with its secrets
-
-
-def _reason(shown: str, error: BaseException) -> str:
-    scheme = shown.partition("://")[0]
-    status = _status(error)
-    if isinstance(error, ImportError):
-        extra = _EXTRAS.get(scheme)
-        return f"needs pip install 'vidan[{extra}]'" if extra else f"needs more software: {error}"
-    if isinstance(error, ValueError) and "rotocol not known" in str(error):
-        return f"cannot be read: {scheme} is no known kind of URL; there are {', '.join(sorted(_EXTRAS))} and others"
-    if isinstance(error, ValueError) and "range requests" in str(error):
-        return _NO_RANGES
-    if isinstance(error, PermissionError) or status in (401, 403):
-        return "may not be read: the other side refuses; check the URL and the credentials (see docs/batch.md)"
-    if type(error).__name__.endswith("CredentialsError"):
-        return "may not be read: there are no credentials, or only a part of them (see docs/batch.md)"
-    if status is not None and status != 404:
-        return f"cannot be read: its server answers {status}"
-    cause = error.__cause__  # fsspec says of a host that does not answer, too, that there is no such file
-    if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
-        return f"cannot be reached: {cause.strerror or type(cause).__name__}"
-    if isinstance(error, FileNotFoundError):
-        return "does not exist"
-    return f"cannot be reached: {_words(error)}"
-
-
-def _words(error: BaseException) -> str:
-    """What an error says, in a line, without secrets."""
-    if isinstance(error, EOFError):
-        return "its server ended the connection"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    words = _HTTP_URL.sub(lambda url: shown_url(url[0]), mask_secrets(str(error))).strip().splitlines()
-    return words[0] if words else type(error).__name__
-
-
-def _status(error: BaseException | None) -> int | None:
-    """Of HTTP, from the error or those that it came from."""
-    while error is not None:
-        status = getattr(error, "status", None)
-        if isinstance(status, int):
-            return status
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _system(url: str) -> tuple[Any, str]:

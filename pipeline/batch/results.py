@@ -15,7 +15,7 @@ from uuid import uuid4
 from vidan.pipeline.batch.files import write_json
 from vidan.pipeline.batch.plan import FileStatus, Plan, PlannedCamera, PlannedFile
 from vidan.pipeline.batch.progress import failures_of
-from vidan.pipeline.batch.remote import shown_url
+from vidan.pipeline.batch.remote_errors import shown_url
 from vidan.pipeline.batch.report import write_batch_report
 from vidan.pipeline.batch.tally import Tally, read_tallies
 from vidan.pipeline.batch.timeline import Span

@@ -13,7 +13,8 @@ from range_server import RangeServer, range_server
 
 from vidan.pipeline.batch.downloads import Downloads
 from vidan.pipeline.batch.footage import VIDEO_ENDINGS, find_clips
-from vidan.pipeline.batch.remote import find_remote, shown_url
+from vidan.pipeline.batch.remote import find_remote
+from vidan.pipeline.batch.remote_errors import shown_url
 from vidan.pipeline.cli.main import main
 from vidan.pipeline.errors import SourceError
 
