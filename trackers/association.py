@@ -44,8 +44,6 @@ def assign(cost: NDArray[np.float64], limit: float) -> Assignment:
     """
     rows, columns = np.nonzero(cost < limit)
     rows, columns = best_pairs(rows, columns, limit - cost[rows, columns])
-    order = rows.argsort()
-    rows, columns = rows.take(order), columns.take(order)
     return Assignment(
         rows, columns, np.setdiff1d(np.arange(cost.shape[0]), rows), np.setdiff1d(np.arange(cost.shape[1]), columns)
     )
@@ -56,7 +54,8 @@ def best_pairs(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The matching of greatest total worth among some pairs: nobody is in two of them.
 
-    Exact. Pairs without a rival are in it. So is a pair that is worth more than its best rival on either side together,
+    Exact. If each column's best pair is with another row, or each row's with another column, these are the matching,
+    for there is no greater total. Else, a pair that is worth more than its best rival on either side together is in it,
     because whoever gives it up can get no more than these two; taking it frees others from their rivals in turn. What
     is left, the knots of crowded places, goes to lap's Jonker-Volgenant solver.
 
@@ -66,10 +65,14 @@ def best_pairs(
         worth: (P,) above 0.
 
     Returns:
-        (K,) rows and (K,) columns of the chosen pairs.
+        (K,) rows, ascending if they were, and (K,) columns of the chosen pairs.
     """
     if len(rows) < 2 or (_is_once(rows) and _is_once(columns)):
         return rows, columns
+    for group in (columns, rows):
+        is_best = _is_best(group, worth)
+        if _is_once(rows[is_best]) and _is_once(columns[is_best]):
+            return rows[is_best], columns[is_best]
     settled = []
     while len(rows) > _FEW_PAIRS:
         is_settled = worth > _best_rival(rows, worth) + _best_rival(columns, worth)
@@ -80,12 +83,13 @@ def best_pairs(
         rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
     if len(rows) > 1:
         is_best = _solve(rows, columns, worth)
-        rows, columns = rows.compress(is_best), columns.compress(is_best)
+        rows, columns = rows[is_best], columns[is_best]
     if not settled:
         return rows, columns
     settled.append((rows, columns))
-    all_rows, all_columns = zip(*settled, strict=True)
-    return np.concatenate(all_rows), np.concatenate(all_columns)
+    rows, columns = (np.concatenate(parts) for parts in zip(*settled, strict=True))
+    order = rows.argsort()
+    return rows[order], columns[order]
 
 
 def _are_among(numbers: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -95,8 +99,14 @@ def _are_among(numbers: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[
 
 def _is_once(numbers: NDArray[np.intp]) -> bool:
     """Whether no number is there twice."""
-    counts = np.bincount(numbers)
-    return counts.item(counts.argmax()) == 1
+    return len(set(numbers.tolist())) == len(numbers)
+
+
+def _is_best(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """(P,) bool, the pairs of greatest worth in their groups."""
+    best = np.zeros(group.item(group.argmax()) + 1, worth.dtype)
+    np.maximum.at(best, group, worth)
+    return worth == best[group]
 
 
 def _best_rival(group: NDArray[np.intp], worth: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -121,7 +131,7 @@ def _solve(rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.
     cost = np.zeros((size, size))
     cost[rows, columns] = -worth
     column_of_row, _ = lap.lapjv(cost, return_cost=False)
-    return column_of_row.take(rows) == columns
+    return column_of_row[rows] == columns
 
 
 def _span(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> int:

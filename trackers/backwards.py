@@ -17,7 +17,7 @@ from vidan.detector import Detections
 from vidan.trackers.bytetrack import find_known
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.matching import Matching
-from vidan.trackers.reach import pair_iou, reach_of, touching_pairs
+from vidan.trackers.reach import overlapping, reach_of
 from vidan.trackers.tracklets import ClassGroups, Tracklets
 from vidan.trackers.tracks import Affine, Tracks
 
@@ -124,10 +124,9 @@ class Backwards:
     ) -> NDArray[np.float32]:
         """(M,) how well detections fit those who were seen with another one in the same frame: the best of each."""
         seen_reach = reach_of(seen.xyxy)
-        rows, columns = touching_pairs(seen_reach, reach)
+        rows, columns, likeness = overlapping(seen_reach, reach)
         is_one_group = self._groups.of(seen.class_id).take(rows) == group.take(columns)
-        iou, height_iou = pair_iou(seen_reach.take(rows, axis=1), reach.take(columns, axis=1))
-        return _best(iou * height_iou * is_one_group, columns, reach.shape[1])
+        return _best(likeness * is_one_group, columns, reach.shape[1])
 
     def _see(
         self,

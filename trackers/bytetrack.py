@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from vidan.detector import Detections
 from vidan.trackers.matching import Matching
 from vidan.trackers.online import OnlineTracker, Settings
-from vidan.trackers.tracklets import TENTATIVE
 
 # What a pair must be more similar than in each round; 1 less the authors' highest costs. In the first and the tentative
 # round the confidence is multiplied in: a perfect fit at confidence 0.5 is worth 0.5.
-_HIGH = 0.2
-_LOW = 0.5
-_GROWN = 0.3
-_TENTATIVE = 0.2
+_HIGH = np.array(0.2, np.float32)
+_LOW = np.array(0.5, np.float32)
+_GROWN = np.array(0.3, np.float32)
+_TENTATIVE = np.array(0.2, np.float32)
 
 
 class ByteTracker(OnlineTracker):
@@ -45,17 +44,18 @@ class ByteTracker(OnlineTracker):
 
     def __init__(self, *, low_confidence: float = 0.1, **settings: Unpack[Settings]) -> None:
         super().__init__(**settings)
-        if not 0 <= low_confidence <= self._high_confidence:
+        self._low_confidence = np.array(low_confidence, np.float32)
+        if not 0 <= self._low_confidence <= self._high_confidence:
             raise ValueError(
                 f"confidences must satisfy 0 <= low <= high; got low {low_confidence}, high {self._high_confidence}"
             )
-        self._low_confidence = low_confidence
 
     def _associate(self, matching: Matching, detections: Detections, is_high: NDArray[np.bool_]) -> None:
         tracklets = self._tracklets
-        is_low = detections.confidence >= self._low_confidence
-        is_low ^= is_high
-        is_tentative = tracklets.state == TENTATIVE
+        is_low = ~is_high
+        if np.count_nonzero(is_low):
+            is_low &= detections.confidence >= self._low_confidence
+        is_tentative = tracklets.is_tentative
         is_known = ~is_tentative
         likeness = self._likeness(matching, detections)
 
@@ -66,7 +66,7 @@ class ByteTracker(OnlineTracker):
 
     def _likeness(self, matching: Matching, detections: Detections) -> NDArray[np.float32]:
         """(P,) how similar the near pairs are in the rounds of the sure detections."""
-        return matching.similarity * detections.confidence.take(matching.columns)
+        return matching.similarity * detections.confidence[matching.columns]
 
 
 def find_known(

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vidan.trackers.reach import FROM_CORNERS, SIZES, with_areas
 from vidan.trackers.tracks import Affine
 
 # Standard deviations in sizes of the box, for cx, cy, w, h. The variance of a random walk grows with time, so that its
@@ -41,10 +42,11 @@ _ROWS = range(7)
     _ACCELERATION_DENSITY,
 ) = _ROWS
 
-_SMALLEST = np.array([[-np.inf], [-np.inf], [0], [0]])
+_NOTHING = np.zeros(())
 _CORNERS = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])  # of cx, cy, w, h
 _MEASURED = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])  # and back
-_REACH = _CORNERS[[2, 3, 0, 1]] * [[1], [1], [-1], [-1]]
+_AIMS = np.concatenate([_MEASURED, np.zeros((4, 4))])  # where an observation would have position and variance go
+_REACH = FROM_CORNERS.astype(np.float64) @ _CORNERS
 # What observations bring with them, per square of the size: (3, 4, 1) noise of measurement, drift and acceleration, and
 # (7, 4, 1) the state of a new box, all of it but the position.
 _NOISE = np.stack([np.full(4, _MEASUREMENT), np.full(4, _DRIFT), _ACCELERATION])[:, :, None] ** 2
@@ -84,13 +86,18 @@ class BoxKalman:
 
     @property
     def reach(self) -> NDArray[np.float32]:
-        """(4, N) right, bottom, -left, -top; see `reach.py`. A box that shrank unobserved is empty, not inside out."""
-        return np.dot(_REACH, np.maximum(self._state[_POSITION], _SMALLEST)).astype(np.float32)
+        """(7, N) as `reach.py` has it. A box that shrank unobserved is empty and overlaps nobody."""
+        reach = _REACH.dot(self._state[_POSITION])
+        sizes = reach[SIZES]
+        np.maximum(sizes, _NOTHING, out=sizes)
+        return with_areas(reach).astype(np.float32)
 
     def xyxy(self, boxes: NDArray[np.intp]) -> NDArray[np.float32]:
         """(len(boxes), 4) float32, the positions of some as boxes."""
-        corners = np.dot(_CORNERS, np.maximum(self._state[_POSITION].take(boxes, axis=1), _SMALLEST))
-        return corners.T.astype(np.float32, order="C")
+        position = self._state[_POSITION].take(boxes, axis=1)
+        sizes = position[2:]
+        np.maximum(sizes, _NOTHING, out=sizes)  # a box that shrank unobserved is empty, not inside out
+        return position.T.dot(_CORNERS.T).astype(np.float32)
 
     def uncertainty(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
         """(2, len(boxes)) standard deviations of the centres of some boxes, in their widths and heights."""
@@ -99,9 +106,9 @@ class BoxKalman:
 
     def add(self, xyxy: NDArray[np.float32]) -> None:
         """Appends (M, 4) boxes with a velocity of zero, give or take `_FIRST_VELOCITY`."""
-        position, size_squared = _measure(xyxy)
+        aims, size_squared = _measure(xyxy)
         new = _FIRST * size_squared
-        new[_POSITION] = position
+        new[_POSITION] = aims[0]
         self._state = np.concatenate([self._state, new], axis=2)
 
     def predict(self, dt_seconds: float) -> None:
@@ -113,19 +120,22 @@ class BoxKalman:
         of a coordinate all grow linearly in each other, so one matrix moves everything.
         """
         state = self._state.reshape(len(_ROWS), -1)
-        self._state = np.dot(_transition(dt_seconds), state).reshape(self._state.shape)
+        self._state = _transition(dt_seconds).dot(state).reshape(self._state.shape)
 
     def update(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> None:
-        """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed."""
-        measured, size_squared = _measure(xyxy)
+        """Corrects the boxes of these indices, each at most once, with the (len(boxes), 4) boxes that were observed.
+
+        Of the textbook's equations two are one here: an observation would have the position where it was measured, and
+        its variance nought, and all that covaries goes its gain's share of these two ways.
+        """
+        aims, size_squared = _measure(xyxy)
         noise = _NOISE * size_squared
         state = self._state.take(boxes, axis=2)
-        moments, variances = state[: _VELOCITY + 1], state[_POSITION_VARIANCE : _COVARIANCE + 1]
-        gains = variances / (variances[0] + noise[0])  # of position, of velocity
-        measured -= moments[0]  # by now the innovation
-        moments += gains * measured
-        state[_VELOCITY_VARIANCE] -= gains[1] * variances[1]
-        variances *= 1.0 - gains[0]
+        gains = state[_POSITION_VARIANCE : _COVARIANCE + 1] / (state[_POSITION_VARIANCE] + noise[0])
+        state[_VELOCITY_VARIANCE] -= gains[1] * state[_COVARIANCE]
+        aims -= state[:_COVARIANCE:2]
+        means_and_variances = state[: _COVARIANCE + 1].reshape(2, *gains.shape)
+        means_and_variances += aims[:, None] * gains
         state[_DRIFT_DENSITY:] = noise[1:]
         self._state[:, :, boxes] = state
 
@@ -179,7 +189,7 @@ def _transition(dt: float) -> NDArray[np.float64]:
 
 
 def _measure(xyxy: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(4, N) cx, cy, w, h and (N,) squares of the longer sides."""
-    measured = np.dot(_MEASURED, xyxy.T.astype(np.float64))
-    longer = np.maximum(measured[2], measured[3])
-    return measured, longer * longer
+    """(2, 4, N) cx, cy, w, h and the nought that their variances aim at, and (N,) squares of the longer sides."""
+    aims = _AIMS.dot(xyxy.T.astype(np.float64))
+    longer = np.maximum(aims[2], aims[3])
+    return aims.reshape(2, 4, -1), longer * longer

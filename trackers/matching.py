@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.trackers.association import best_pairs
-from vidan.trackers.reach import grow, pair_iou, touching_pairs
+from vidan.trackers.reach import overlapping
 from vidan.trackers.tracklets import Tracklets
 
 # How far boxes are grown to each side, in widths and heights: a base, and deviations of the predicted centre.
@@ -25,8 +25,8 @@ class Matching:
 
     Args:
         tracklets: Moved on to the time of the frame.
-        detected: (4, M) reach of all detections of the frame.
-        group: (M,) their class groups; boxes of different groups never pair.
+        detected: (7, M) reach of all detections of the frame.
+        group: (M,) their class groups; boxes of different groups never pair. None: there is only one group.
         with_heights: Two boxes are as similar as their IoU times the IoU of their vertical extents, not as their IoU.
 
     Attributes:
@@ -36,7 +36,7 @@ class Matching:
     """
 
     def __init__(
-        self, tracklets: Tracklets, detected: NDArray[np.float32], group: NDArray[np.int64], with_heights: bool
+        self, tracklets: Tracklets, detected: NDArray[np.float32], group: NDArray[np.int64] | None, with_heights: bool
     ) -> None:
         self._tracklets = tracklets
         self._detected = detected
@@ -46,30 +46,30 @@ class Matching:
         self.place(tracklets.motion.reach)
 
     def place(self, reach: NDArray[np.float32]) -> None:
-        """From now on the tracklets are taken to be at these (4, N) boxes, and no longer where the filter has them."""
+        """From now on the tracklets are taken to be at these (7, N) boxes, and no longer where the filter has them."""
         self._expected = reach
-        rows, columns = touching_pairs(reach, self._detected)
-        is_one_group = self._is_one_group(rows, columns)
-        if np.count_nonzero(is_one_group) < len(rows):
-            rows, columns = rows[is_one_group], columns[is_one_group]
-        self.rows, self.columns = rows, columns
-        iou, height_iou = pair_iou(reach.take(rows, axis=1), self._detected.take(columns, axis=1))
-        self.similarity = iou * height_iou if self._with_heights else iou
+        rows, columns, similarity = overlapping(reach, self._detected, with_heights=self._with_heights)
+        if self._group is not None:
+            is_one_group = self._tracklets.group[rows] == self._group[columns]
+            rows, columns, similarity = rows[is_one_group], columns[is_one_group], similarity[is_one_group]
+        self.rows, self.columns, self.similarity = rows, columns, similarity
 
     @property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of all pairs so far."""
+        """Rows and columns of all pairs so far, by ascending row."""
         if len(self._found) == 1:
             return self._found[0]
-        nobody = np.zeros(0, np.intp)
-        rows, columns = zip(*self._found, strict=True) if self._found else ((nobody,), (nobody,))
-        return np.concatenate(rows), np.concatenate(columns)
+        if not self._found:
+            return np.zeros(0, np.intp), np.zeros(0, np.intp)
+        rows, columns = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        order = rows.argsort()
+        return rows[order], columns[order]
 
     def round(
         self,
         wants_row: NDArray[np.bool_],
         wants_column: NDArray[np.bool_],
-        least: float,
+        least: NDArray[np.float32],
         similarity: NDArray[np.floating[Any]] | None = None,
     ) -> None:
         """Pairs tracklets and detections that look for somebody, are near, and more similar than `least`.
@@ -77,21 +77,22 @@ class Matching:
         Args:
             wants_row: (N,) the tracklets that look; who is paired is struck off.
             wants_column: (M,) the detections that look; who is paired is struck off.
-            least: What must be exceeded.
+            least: () what must be exceeded; an array, for which NumPy takes half as long as for a number.
             similarity: (P,) of the near pairs, instead of that of their boxes.
         """
         if len(wants_column.nonzero()[0]) == 0 or len(wants_row.nonzero()[0]) == 0:  # quicker than any()
             return
         similarity = self.similarity if similarity is None else similarity
         wanted = similarity > least
-        wanted &= wants_row.take(self.rows)
-        wanted &= wants_column.take(self.columns)
+        wanted &= wants_row[self.rows]
+        wanted &= wants_column[self.columns]
         index = wanted.nonzero()[0]
         if len(index):
-            worth = similarity.take(index) - least
-            self._pair(wants_row, wants_column, self.rows.take(index), self.columns.take(index), worth)
+            self._pair(wants_row, wants_column, self.rows[index], self.columns[index], similarity[index] - least)
 
-    def grown_round(self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: float) -> None:
+    def grown_round(
+        self, wants_row: NDArray[np.bool_], wants_column: NDArray[np.bool_], least: NDArray[np.float32]
+    ) -> None:
         """A round of those that overlap once both have grown."""
         wanted_rows, wanted_columns = wants_row.nonzero()[0], wants_column.nonzero()[0]
         if len(wanted_rows) == 0 or len(wanted_columns) == 0:
@@ -99,22 +100,16 @@ class Matching:
         reach, others = self._expected.take(wanted_rows, axis=1), self._detected.take(wanted_columns, axis=1)
         uncertainty = self._tracklets.motion.uncertainty(wanted_rows)
         growth = np.minimum(_GROWTH + _DEVIATIONS * uncertainty, _MOST_GROWTH).astype(np.float32)
-        most = growth.max(axis=1, keepdims=True)  # for all detections at once; some pairs then do not quite touch
-        row, column = touching_pairs(grow(reach, growth), grow(others, most))
+        row, column, similarity = overlapping(reach, others, growth)
         if len(row) == 0:
             return
-        growth, rows, columns = growth.take(row, axis=1), wanted_rows.take(row), wanted_columns.take(column)
-        iou, height_iou = pair_iou(grow(reach.take(row, axis=1), growth), grow(others.take(column, axis=1), growth))
-        similarity = iou * height_iou
+        rows, columns = wanted_rows[row], wanted_columns[column]
         wanted = similarity > least
-        wanted &= self._is_one_group(rows, columns)
+        if self._group is not None:
+            wanted &= self._tracklets.group[rows] == self._group[columns]
         index = wanted.nonzero()[0]
         if len(index):
-            worth = similarity.take(index) - least
-            self._pair(wants_row, wants_column, rows.take(index), columns.take(index), worth)
-
-    def _is_one_group(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-        return self._tracklets.group.take(rows) == self._group.take(columns)
+            self._pair(wants_row, wants_column, rows[index], columns[index], similarity[index] - least)
 
     def _pair(
         self,

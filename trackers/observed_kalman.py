@@ -41,7 +41,7 @@ class ObservedKalman(BoxKalman):
 
     @property
     def observed_reach(self) -> NDArray[np.float32]:
-        """(4, N) right, bottom, -left, -top of the boxes as they were last seen."""
+        """(7, N) as `reach.py` has it, of the boxes as they were last seen."""
         return reach_of(self._observed.astype(np.float32))
 
     def turn(self, boxes: NDArray[np.intp], xyxy: NDArray[np.float32]) -> NDArray[np.float64]:

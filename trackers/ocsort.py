@@ -17,8 +17,9 @@ from vidan.trackers.matching import Matching
 from vidan.trackers.observed_kalman import ObservedKalman
 from vidan.trackers.online import OnlineTracker
 
-_LEAST_IOU = 0.3  # of all rounds (section 5.1)
+_LEAST_IOU = np.array(0.3, np.float32)  # of all rounds (section 5.1)
 _MOMENTUM = 0.2  # what a full turn costs beside the IoU: the authors' lambda
+_LEAST_LIKENESS = np.array(_LEAST_IOU - _MOMENTUM / 2, np.float32)
 _DIRECTION_SECONDS = 0.1  # the authors' three frames, at 30 frames per second
 
 
@@ -41,7 +42,7 @@ class OcSortTracker(OnlineTracker):
         turn = self._motion.turn(matching.rows, detections.xyxy.take(matching.columns, axis=0))
         likeness = matching.similarity + _MOMENTUM * (0.5 - turn / np.pi)
         likeness[matching.similarity <= _LEAST_IOU] = -1  # momentum chooses between those who are near, no more
-        matching.round(everybody, is_high, _LEAST_IOU - _MOMENTUM / 2, likeness)
+        matching.round(everybody, is_high, _LEAST_LIKENESS, likeness)
 
         matching.place(self._motion.observed_reach)
         matching.round(everybody, is_high, _LEAST_IOU)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidan.detector import Detections
+from vidan.trackers.checks import checked_reach
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.matching import Matching
-from vidan.trackers.reach import reach_of
 from vidan.trackers.tracklets import ClassGroups, Tracklets
-from vidan.trackers.tracks import Affine, Tracks, check_detections
+from vidan.trackers.tracks import Affine, Tracks
 
 
 class Settings(TypedDict, total=False):
@@ -68,8 +68,8 @@ class OnlineTracker(ABC):
                 "confidences must satisfy 0 < high <= 1 and 0 <= new <= 1; "
                 f"got high {high_confidence}, new {new_confidence}"
             )
-        self._high_confidence = high_confidence
-        self._new_confidence = new_confidence
+        self._high_confidence = np.array(high_confidence, np.float32)
+        self._new_confidence = np.array(new_confidence, np.float32)
         self._confirm_seconds = confirm_seconds
         self._groups = ClassGroups(class_groups)
         self._make_tracklets = lambda: Tracklets(
@@ -86,23 +86,21 @@ class OnlineTracker(ABC):
         Raises:
             ValueError: If time does not grow, or a detection is no box.
         """
-        reach = reach_of(detections.xyxy)
-        check_detections(detections, reach)
+        reach = checked_reach(detections)
         tracklets = self._tracklets
         ended = tracklets.advance(pts_seconds)
         if motion is not None:
             tracklets.motion.warp(motion)
         group = self._groups.of(detections.class_id)
         is_high = detections.confidence >= self._high_confidence
-        matching = Matching(tracklets, reach, group, self._with_heights)
+        matching = Matching(tracklets, reach, None if self._groups.is_one else group, self._with_heights)
         self._associate(matching, detections, is_high)
         born = is_high.nonzero()[0]
         if len(born):
-            born = born.compress(detections.confidence.take(born) >= self._new_confidence)
+            born = born[detections.confidence[born] >= self._new_confidence]
         rows, columns = matching.pairs
-        tracklets.see(rows, columns, detections, born, group)
         self._claimed = (len(detections), columns, born)
-        return tracklets.answer(detections, ended)
+        return tracklets.see(rows, columns, detections, born, group, ended)
 
     @property
     def unclaimed(self) -> NDArray[np.intp]:

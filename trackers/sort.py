@@ -14,7 +14,7 @@ from vidan.detector import Detections
 from vidan.trackers.matching import Matching
 from vidan.trackers.online import OnlineTracker
 
-_LEAST_IOU = 0.3  # section 3.3 and the authors' experiments
+_LEAST_IOU = np.array(0.3, np.float32)  # section 3.3 and the authors' experiments
 
 
 class SortTracker(OnlineTracker):

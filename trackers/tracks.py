@@ -45,8 +45,12 @@ class Tracks:
 
     def __post_init__(self) -> None:
         count = len(self.track_id)
-        columns = (self.track_id, self.confidence, self.class_id, self.class_share, self.confirmed, self.observed)
-        if self.xyxy.shape != (count, 4) or {column.shape for column in columns} != {(count,)}:
+        if not (
+            self.xyxy.shape == (count, 4)
+            and (count,) == self.track_id.shape == self.confidence.shape == self.class_id.shape
+            and (count,) == self.class_share.shape == self.confirmed.shape == self.observed.shape
+        ):
+            columns = (self.track_id, self.confidence, self.class_id, self.class_share, self.confirmed, self.observed)
             raise ValueError(
                 f"Tracks need xyxy (N, 4) and columns (N,); got {self.xyxy.shape} and {[c.shape for c in columns]}"
             )
@@ -85,41 +89,6 @@ class Tracks:
             np.zeros(0, np.bool_),
             ended,
         )
-
-
-def check_detections(detections: Detections, reach: NDArray[np.float32]) -> None:
-    """Refuses what no tracker can follow.
-
-    Args:
-        detections: Of one frame.
-        reach: Their `reach_of`.
-
-    Raises:
-        ValueError: If a box is not finite or inside out, a confidence not within 0..1, or an embedding not finite.
-    """
-    if len(detections) == 0:
-        return
-    if detections.embedding is not None and not np.isfinite(detections.embedding).all():
-        raise ValueError("an embedding of these detections is not finite")
-    xyxy, confidence = detections.xyxy, detections.confidence
-    size = reach[:2] + reach[2:]  # not a number, or infinite, if a corner is
-    if _least(size) >= 0 and _most(size) < np.inf and _least(confidence) >= 0 and _most(confidence) <= 1:
-        return
-    is_right = ((size >= 0) & (size < np.inf)).all(axis=0) & (confidence >= 0) & (confidence <= 1)
-    wrong = int(is_right.argmin())
-    raise ValueError(
-        f"detection {wrong} is no box with a confidence: a tracker needs finite left <= right, top <= bottom and a "
-        f"confidence of 0 to 1; got {xyxy[wrong].tolist()}, {float(confidence[wrong])}"
-    )
-
-
-def _least(values: NDArray[np.float32]) -> float:
-    """The smallest of some values, or nan where there is one; a tenth of what `min` costs for a few."""
-    return values.item(values.argmin())
-
-
-def _most(values: NDArray[np.float32]) -> float:
-    return values.item(values.argmax())
 
 
 class Tracker(Protocol):

@@ -9,40 +9,56 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vidan.detector import box_iou
 from vidan.trackers import reach
 from vidan.trackers.association import assign, best_pairs
-from vidan.trackers.reach import pair_iou, reach_of, touching_pairs
+from vidan.trackers.reach import overlapping, pair_iou, reach_of
+
+
+def some_boxes(rng: np.random.Generator, count: int, *, room: int = 12, widest: int = 12) -> NDArray[np.float32]:
+    corner = rng.integers(0, room, (count, 2))
+    return np.hstack([corner, corner + rng.integers(0, widest, (count, 2))]).astype(np.float32)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12), others=st.integers(0, 12))
-def test_pairs_that_touch_are_those_with_an_iou_and_have_the_same(seed: int, count: int, others: int) -> None:
+def test_pairs_that_overlap_are_those_with_an_iou_and_have_the_same(seed: int, count: int, others: int) -> None:
     rng = np.random.default_rng(seed)
-    first, second = (
-        np.sort(rng.integers(0, 12, (n, 2, 2)), axis=1).reshape(n, 4)[:, [0, 1, 2, 3]] for n in (count, others)
-    )
-    first, second = first.astype(np.float32), second.astype(np.float32)
+    first, second = some_boxes(rng, count), some_boxes(rng, others)
     iou = box_iou(first, second)
-    rows, columns = touching_pairs(reach_of(first), reach_of(second))
-    is_real = iou[rows, columns] > 0  # a box without area lies within others, and has no IoU with them
-    assert sorted(zip(rows[is_real], columns[is_real], strict=True)) == sorted(zip(*iou.nonzero(), strict=True))
-    rows, columns = rows[is_real], columns[is_real]
-    np.testing.assert_allclose(
-        pair_iou(reach_of(first[rows]), reach_of(second[columns]))[0], iou[rows, columns], rtol=1e-6
-    )
+    rows, columns, likeness = overlapping(reach_of(first), reach_of(second), with_heights=False)
+    np.testing.assert_array_equal(np.stack([rows, columns]), np.stack(iou.nonzero()))
+    np.testing.assert_allclose(likeness, iou[rows, columns], rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), widest=st.sampled_from([3, 12, 100]))
-def test_crowds_are_swept_for_the_same_pairs_in_the_same_order(seed: int, count: int, widest: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 60),
+    widest=st.sampled_from([3, 12, 100]),
+    is_grown=st.booleans(),
+)
+def test_crowds_have_the_same_pairs_in_the_same_order(seed: int, count: int, widest: int, is_grown: bool) -> None:
     rng = np.random.default_rng(seed)
-    corner = rng.integers(0, 100, (2, count, 2))
-    boxes = np.concatenate([corner, corner + rng.integers(0, widest, (2, count, 2))], axis=2).astype(np.float32)
-    one, other = (reach_of(xyxy) for xyxy in boxes)
-    for swept, compared in zip(reach._sweep(one, other), reach._compare(one, other), strict=True):
-        np.testing.assert_array_equal(swept, compared)
+    one, other = (reach_of(some_boxes(rng, count, room=100, widest=widest)) for _ in range(2))
+    growth = rng.random((2, count)).astype(np.float32) if is_grown else None
+    everybody = overlapping(one, other, growth)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reach, "_MANY_PAIRS", 0)
+        swept = overlapping(one, other, growth)
+    for one_by_one, at_once in zip(swept, everybody, strict=True):
+        np.testing.assert_array_equal(one_by_one, at_once)
+
+
+def test_boxes_grow_to_each_side_by_their_own_size() -> None:
+    left, right = np.array([[0, 0, 10, 20]], np.float32), np.array([[16, 0, 24, 20]], np.float32)
+    growth = np.array([[0.5], [0.25]], np.float32)
+    grown = np.array([[-5, -5, 15, 25]], np.float32), np.array([[12, -5, 28, 25]], np.float32)
+    _, _, likeness = overlapping(reach_of(left), reach_of(right), growth, with_heights=False)
+    np.testing.assert_allclose(likeness, box_iou(*grown)[0], rtol=1e-6)
+    assert len(overlapping(reach_of(left), reach_of(right))[0]) == 0
 
 
 def test_heights_tell_apart_who_overlaps_alike() -> None:
@@ -65,6 +81,14 @@ def test_pairs_that_are_settled_early_cost_nothing(seed: int, size: int, density
     assert len(np.unique(chosen[0])) == len(np.unique(chosen[1])) == len(chosen[0])
     _, column_of_row, _ = lap.lapjv(-worth)
     assert worth[chosen].sum() == pytest.approx(worth[np.arange(size), column_of_row].sum())
+    assert (np.diff(chosen[0]) > 0).all()
+
+
+def test_of_pairs_worth_the_same_nobody_is_in_two() -> None:
+    rows, columns = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    for worth in ([1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.5], [0.5, 1.0, 1.0, 1.0]):
+        chosen = best_pairs(rows, columns, np.array(worth))
+        assert sorted(chosen[0]) == sorted(chosen[1]) == [0, 1]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vidan.trackers import kalman
 from vidan.trackers.kalman import BoxKalman
 from vidan.trackers.observed_kalman import ObservedKalman
+from vidan.trackers.reach import pair_iou, reach_of
 
 LAWS = settings(max_examples=30, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -142,6 +143,8 @@ def test_a_box_that_shrinks_unseen_becomes_empty_and_not_inside_out() -> None:
     left, top, right, bottom = boxes.xyxy(np.zeros(1, np.intp))[0]
     assert left == right
     assert top == bottom
+    around = reach_of(np.array([[-1000, -1000, 1000, 1000]], np.float32))
+    assert pair_iou(boxes.reach, around).tolist() == [[0], [0]]
 
 
 def test_dropping_rows_keeps_the_others_in_order() -> None:

@@ -191,6 +191,13 @@ def test_classes_of_one_group_may_swap_and_the_surer_votes_win(make: Maker) -> N
 
 
 @every_tracker
+def test_votes_from_before_a_second_class_was_met_still_count(make: Maker) -> None:
+    answers = play(make(class_groups={0: 0, 1: 0}), classes(0, 0, 1, 1, 1))
+    assert [tracks.class_id.tolist() for tracks in answers] == [[0], [0], [0], [0], [1]]
+    assert [tracks.class_share[0] for tracks in answers] == pytest.approx([1, 1, 2 / 3, 1 / 2, 3 / 5])
+
+
+@every_tracker
 def test_two_groups_in_one_place_are_two_tracklets(make: Maker) -> None:
     both = seen((100.0, 200.0, 0.9, 0), (100.0, 200.0, 0.8, 5))
     answers = play(make(class_groups={5: 0}), [both] * 4)

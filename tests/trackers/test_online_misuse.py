@@ -27,6 +27,7 @@ def test_time_that_does_not_grow_is_refused(make: Maker, later: float) -> None:
         ((0.0, float("-inf"), 9.0, 9.0), 0.5),
         ((float("-inf"), 0.0, float("inf"), 9.0), 0.5),
         ((9.0, 0.0, 0.0, 9.0), 0.5),
+        ((-3e38, 0.0, 3e38, 9.0), 0.5),
         ((0.0, 0.0, 9.0, 9.0), float("nan")),
         ((0.0, 0.0, 9.0, 9.0), 1.5),
     ],
