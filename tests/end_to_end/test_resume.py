@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,12 @@ class WalkerRun:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def wait_for_events(self, more: int) -> None:
-        before, give_up_at = len(self.lines()), time.monotonic() + 60
-        while len(self.lines()) < before + more:
+        before = len(self.lines())
+        self.wait_until(lambda: len(self.lines()) >= before + more)
+
+    def wait_until(self, is_there: Callable[[], bool]) -> None:
+        give_up_at = time.monotonic() + 60
+        while not is_there():
             assert self.process is not None
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < give_up_at, "no events come"
@@ -131,14 +135,15 @@ def test_a_run_that_is_killed_again_and_again_goes_on_and_counts_nothing_twice(r
 
 def test_a_hangup_reads_the_rules_again_and_keeps_the_tracks(run: WalkerRun) -> None:
     run.start()
-    run.wait_for_events(6)
+    run.wait_until(lambda: any(b'"gate"' in line for line in run.lines()))
     run.config.write_text(CONFIG.replace("gate:", "door:").replace("[0.5, 0.0], [0.5, 1.0]", "[0.4, 0.0], [0.4, 1.0]"))
     assert run.process is not None
     os.kill(run.process.pid, signal.SIGHUP)
     time.sleep(1.5)
     run.config.write_text("streams: nonsense\n")
     os.kill(run.process.pid, signal.SIGHUP)
-    run.wait_for_events(9)
+    run.wait_until(lambda: any(b'"door"' in line for line in run.lines()))
+    run.wait_for_events(3)
     code, errors = run.end(signal.SIGTERM)
     assert code == 130, errors
     assert "the rules were read again" in errors

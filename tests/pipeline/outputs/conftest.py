@@ -190,7 +190,10 @@ class Endpoint:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # who sent it was killed meanwhile
+                    return
                 if endpoint.hangs.is_set():
                     endpoint._released.wait(20)
                     return
