@@ -54,10 +54,9 @@ def best_pairs(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The matching of greatest total worth among some pairs: nobody is in two of them.
 
-    Exact. If each column's best pair is with another row, or each row's with another column, these are the matching,
-    for there is no greater total. Else, a pair that is worth more than its best rival on either side together is in it,
-    because whoever gives it up can get no more than these two; taking it frees others from their rivals in turn. What
-    is left, the knots of crowded places, goes to lap's Jonker-Volgenant solver.
+    Exact. Of many pairs one that is worth more than its best rival on either side together is in it, because whoever
+    gives it up can get no more than these two; taking it frees others from their rivals in turn. What is left are a few
+    pairs, or the knots of crowded places.
 
     Args:
         rows: (P,) one partner of each pair, from 0; no pair is listed twice.
@@ -67,12 +66,8 @@ def best_pairs(
     Returns:
         (K,) rows, ascending if they were, and (K,) columns of the chosen pairs.
     """
-    if len(rows) < 2 or (_is_once(rows) and _is_once(columns)):
+    if len(rows) < 2:
         return rows, columns
-    for group in (columns, rows):
-        is_best = _is_best(group, worth)
-        if _is_once(rows[is_best]) and _is_once(columns[is_best]):
-            return rows[is_best], columns[is_best]
     settled = []
     while len(rows) > _FEW_PAIRS:
         is_settled = worth > _best_rival(rows, worth) + _best_rival(columns, worth)
@@ -82,14 +77,31 @@ def best_pairs(
         is_open = ~(_are_among(rows, is_settled) | _are_among(columns, is_settled))
         rows, columns, worth = rows[is_open], columns[is_open], worth[is_open]
     if len(rows) > 1:
-        is_best = _solve(rows, columns, worth)
-        rows, columns = rows[is_best], columns[is_best]
+        rows, columns = _untie(rows, columns, worth)
     if not settled:
         return rows, columns
     settled.append((rows, columns))
     rows, columns = (np.concatenate(parts) for parts in zip(*settled, strict=True))
-    order = rows.argsort()
+    order = rows.argsort(kind="stable")  # of a few ascending parts
     return rows[order], columns[order]
+
+
+def _untie(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], worth: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """`best_pairs` of few.
+
+    If each column's best pair is with another row, or each row's with another column, these are the matching, for there
+    is no greater total; so it is with most. Else lap's Jonker-Volgenant solver finds it.
+    """
+    if _is_once(rows) and _is_once(columns):
+        return rows, columns
+    for group in (columns, rows):
+        is_best = _is_best(group, worth)
+        if _is_once(rows[is_best]) and _is_once(columns[is_best]):
+            return rows[is_best], columns[is_best]
+    is_best = _solve(rows, columns, worth)
+    return rows[is_best], columns[is_best]
 
 
 def _are_among(numbers: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:

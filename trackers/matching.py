@@ -62,7 +62,7 @@ class Matching:
         if not self._found:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         rows, columns = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
-        order = rows.argsort()
+        order = rows.argsort(kind="stable")  # of a few ascending parts
         return rows[order], columns[order]
 
     def round(

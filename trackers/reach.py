@@ -88,7 +88,9 @@ def _overlapping_of_many(
         reach, others = grow(reach.take(rows, axis=1), growth), grow(others.take(columns, axis=1), growth)
     likeness = _likeness(reach, others, with_heights)
     is_real = likeness > 0
-    return rows[is_real], columns[is_real], likeness[is_real]
+    if np.count_nonzero(is_real) < len(rows):
+        rows, columns, likeness = rows[is_real], columns[is_real], likeness[is_real]
+    return rows, columns, likeness
 
 
 def _likeness(reach: NDArray[Any], others: NDArray[Any], with_heights: bool) -> NDArray[Any]:

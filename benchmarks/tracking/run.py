@@ -14,7 +14,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +22,8 @@ import tables
 from counters import DEAD_BAND, CountError, compare, count_by_vidan, count_lines, count_zones, true_counts
 from environments import DEFAULT_CACHE, InstallError, python_for, version_of
 from results import Quality, Result, machine, merge, read_results, write_results
-from sequences import GROUPS, Clip, make_crowd, read_group, thin_out, write_clips
+from sequences import GROUPS, Clip, read_group, thin_out
+from timing import Timing
 from worker import load_adapter
 
 from vidan.trackers import MotRows, TrackMetrics, evaluate_tracks
@@ -32,18 +32,17 @@ from vidan.trackers.mot import PEDESTRIAN
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 STEPS = (2, 3, 5)
-CROWDS = {50: 200, 200: 100, 1000: 30, 3000: 10}
-"""Frames per number of objects."""
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("VIDAN_SHARED", HERE.parents[2] / "shared"))
     parser.add_argument("--shared", type=Path, default=default, metavar="DIR", help="holds tracking/; %(default)s")
-    parser.add_argument("--only", metavar="WORD", help="trackers with this in their name, as in `--only vidan`")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs; %(default)s")
+    parser.add_argument("--only", action="append", metavar="WORD", help="trackers with this in their name; repeatable")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs in a row; %(default)s")
+    parser.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="timings in turn with the others; %(default)s"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="at most, per crowd; %(default)s")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, metavar="DIR", help="of environments; %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the figures: renew results.json and README.md here")
@@ -52,10 +51,12 @@ def main() -> None:
         parser.error(f"{options.shared} has no folder tracking/; name the one that has with --shared or VIDAN_SHARED")
 
     groups = {group: read_group(options.shared, group) for group in GROUPS}
-    results = []
+    measured: list[tuple[Result, Timing]] = []
     for path in sorted((HERE / "adapters").glob("*.py"), key=lambda path: (path.stem != "vidan_trackers", path.stem)):
         adapter = load_adapter(path)
-        names = [name for name in adapter.TRACKERS if options.only is None or options.only in name]
+        names = [
+            name for name in adapter.TRACKERS if options.only is None or any(word in name for word in options.only)
+        ]
         if not names:
             continue
         try:
@@ -67,15 +68,20 @@ def main() -> None:
         for name in names:
             sys.stderr.write(f"{name}\n")
             try:
-                result = measure(name, version, python, path, groups, options)
+                timing = Timing(name, python, path, options)
+                result = measure(timing, version, groups)
                 if path.stem == "vidan_trackers":
                     count_with_rules(result, adapter.MAKERS[name], groups)
             except subprocess.CalledProcessError as error:
                 sys.stderr.write(f"{name}: failed: {error.stderr.strip().splitlines()[-1]}\n")
                 continue
-            results.append(result)
+            measured.append((result, timing))
+    for _ in range(options.rounds - 1):
+        for _, timing in measured:
+            timing.take(groups)
+    results = [timing.put_into(result) for result, timing in measured]
     if not results:
-        sys.exit(f"nothing was measured: no tracker has {options.only!r} in its name, or none could be run")
+        sys.exit(f"nothing was measured: no tracker has one of {options.only} in its name, or none could be run")
     if options.write:
         results = merge(read_results(RESULTS), results)
         write_results(RESULTS, results)
@@ -83,42 +89,23 @@ def main() -> None:
     sys.stdout.write(tables.all_tables(results))
 
 
-def measure(
-    name: str, version: str, python: Path, adapter: Path, groups: dict[str, list[Clip]], options: argparse.Namespace
-) -> Result:
+def measure(timing: Timing, version: str, groups: dict[str, list[Clip]]) -> Result:
     """Runs one tracker over everything.
 
     Raises:
         CalledProcessError: If it breaks on the way.
     """
-    result = Result(name, version, machine())
-
-    def answers(clips: Sequence[Clip], *arguments: str) -> dict[str, np.ndarray]:
-        with tempfile.TemporaryDirectory() as folder:
-            given, found = Path(folder) / "in.npz", Path(folder) / "out.npz"
-            write_clips(given, clips)
-            command = [str(python), str(HERE / "worker.py"), str(adapter), name, str(given), str(found), *arguments]
-            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or _is_own(python)}
-            subprocess.run(command, env=environment | ONE_THREAD, check=True, capture_output=True, text=True)
-            with np.load(found) as arrays:
-                return dict(arrays)
-
-    for group, clips in groups.items():
-        found = answers(clips, "--repeat", str(options.repeat))
+    result = Result(timing.name, version, machine())
+    for group, found in timing.take(groups).items():
+        clips = groups[group]
         metrics = score(clips, found)
         result.quality[group] = Quality(metrics.hota, metrics.mota, metrics.idf1, metrics.id_switches)
-        seconds = sum(float(found[f"{clip.name}/seconds"].sum()) for clip in clips)
-        result.microseconds[group] = 1e6 * seconds / sum(clip.frame_count for clip in clips)
         for clip in clips:
             if clip.counts is not None:
                 count_plainly(result, clip, rows_of(clip, found))
         for step in STEPS:
             thinned = [thin_out(clip, step) for clip in clips]
-            result.thinned[f"{group}/{step}"] = score(thinned, answers(thinned)).hota
-    for objects, frames in CROWDS.items():
-        crowd = make_crowd(objects, frames)
-        found = answers([crowd], "--repeat", str(options.repeat), "--seconds", str(options.seconds))
-        result.crowd_milliseconds[str(objects)] = 1e3 * float(found[f"{crowd.name}/seconds"].mean())
+            result.thinned[f"{group}/{step}"] = score(thinned, timing.answers(thinned)).hota
     return result
 
 
@@ -151,10 +138,6 @@ def count_with_rules(result: Result, make_tracker: type, groups: dict[str, list[
 
 def add(errors: dict[str, CountError], counter: str, error: CountError) -> None:
     errors[counter] = errors.get(counter, CountError(0, 0, 0)) + error
-
-
-def _is_own(python: Path) -> bool:
-    return python == Path(sys.executable)
 
 
 if __name__ == "__main__":
