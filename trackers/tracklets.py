@@ -160,7 +160,7 @@ class Tracklets:
         Whoever was not seen is lost if it was confirmed, and removed if it was tentative.
 
         Args:
-            rows: (K,) ascending.
+            rows: (K,) each at most once.
             columns: (K,) indices of detections.
             detections: All of the frame.
             born: (B,) indices of detections that are nobody yet.
@@ -168,7 +168,7 @@ class Tracklets:
             ended: What the answer has to say of those that were given up.
 
         Returns:
-            Who was seen in this frame, boxes filtered.
+            Who was seen in this frame, boxes filtered: those of `rows` in their order, then those born.
         """
         tentative = self._tentative.nonzero()[0]
         if len(rows):
@@ -258,7 +258,7 @@ class Tracklets:
         numbers, reals = np.empty((4, count), np.int64), np.empty((3, count))
         numbers[0] = new_rows + (self._next_id - before)
         numbers[1] = group[born]
-        numbers[2], numbers[3] = True, self._frame
+        numbers[2], numbers[3] = 1, self._frame
         reals[:2], reals[2] = self.now_seconds, 0
         self._set_rows(np.concatenate([self._numbers, numbers], axis=1), np.concatenate([self._reals, reals], axis=1))
         self._next_id += count
