@@ -124,9 +124,9 @@ class Backwards:
     ) -> NDArray[np.float32]:
         """(M,) how well detections fit those who were seen with another one in the same frame: the best of each."""
         seen_reach = reach_of(seen.xyxy)
-        rows, columns, likeness = overlapping(seen_reach, reach)
+        rows, columns, similarity = overlapping(seen_reach, reach)
         is_one_group = self._groups.of(seen.class_id).take(rows) == group.take(columns)
-        return _best(likeness * is_one_group, columns, reach.shape[1])
+        return _best(similarity * is_one_group, columns, reach.shape[1])
 
     def _see(
         self,

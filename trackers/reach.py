@@ -51,17 +51,17 @@ def with_areas(reach: NDArray[Any]) -> NDArray[Any]:
 def overlapping(
     reach: NDArray[Any], others: NDArray[Any], growth: NDArray[Any] | None = None, *, with_heights: bool = True
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
-    """Who overlaps whom, and how alike they are.
+    """Who overlaps whom, and how similar they are.
 
     Args:
         reach: (7, N).
         others: (7, M).
         growth: (2, N) widths and heights by which both boxes of a pair are grown to each side before they are compared;
             None: not at all.
-        with_heights: Two boxes are as alike as their IoU times the IoU of their vertical extents, not as their IoU.
+        with_heights: Two boxes are as similar as their IoU times the IoU of their vertical extents, not as their IoU.
 
     Returns:
-        (P,) rows and (P,) columns of the pairs that share some area, in row-major order, and (P,) their likeness.
+        (P,) rows and (P,) columns of the pairs that share some area, in row-major order, and (P,) their similarity.
     """
     if reach.shape[1] * others.shape[1] > _MANY_PAIRS:
         return _overlapping_of_many(reach, others, growth, with_heights)
@@ -69,9 +69,9 @@ def overlapping(
     if growth is not None:
         growth = growth[:, :, None]
         reach, others = grow(reach, growth), grow(others, growth)
-    likeness = _likeness(reach, others, with_heights)
-    rows, columns = likeness.nonzero()
-    return rows, columns, likeness[rows, columns]
+    similarity = _similarity(reach, others, with_heights)
+    rows, columns = similarity.nonzero()
+    return rows, columns, similarity[rows, columns]
 
 
 def _overlapping_of_many(
@@ -86,14 +86,14 @@ def _overlapping_of_many(
         rows, columns = touching_pairs(grow(reach, growth), grow(others, most))
         growth = growth.take(rows, axis=1)
         reach, others = grow(reach.take(rows, axis=1), growth), grow(others.take(columns, axis=1), growth)
-    likeness = _likeness(reach, others, with_heights)
-    is_real = likeness > 0
+    similarity = _similarity(reach, others, with_heights)
+    is_real = similarity > 0
     if np.count_nonzero(is_real) < len(rows):
-        rows, columns, likeness = rows[is_real], columns[is_real], likeness[is_real]
-    return rows, columns, likeness
+        rows, columns, similarity = rows[is_real], columns[is_real], similarity[is_real]
+    return rows, columns, similarity
 
 
-def _likeness(reach: NDArray[Any], others: NDArray[Any], with_heights: bool) -> NDArray[Any]:
+def _similarity(reach: NDArray[Any], others: NDArray[Any], with_heights: bool) -> NDArray[Any]:
     iou = pair_iou(reach, others)
     return iou[0] * iou[1] if with_heights else iou[0]
 

@@ -14,7 +14,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,30 +52,16 @@ def main() -> None:
 
     groups = {group: read_group(options.shared, group) for group in GROUPS}
     measured: list[tuple[Result, Timing]] = []
-    for path in sorted((HERE / "adapters").glob("*.py"), key=lambda path: (path.stem != "vidan_trackers", path.stem)):
-        adapter = load_adapter(path)
-        names = [
-            name for name in adapter.TRACKERS if options.only is None or any(word in name for word in options.only)
-        ]
-        if not names:
-            continue
+    for timing, version, make_tracker in installed_trackers(options):
+        sys.stderr.write(f"{timing.name}\n")
         try:
-            python = python_for(path.stem, adapter.REQUIREMENTS, options.cache)
-        except InstallError as error:
-            sys.stderr.write(f"{path.stem}: cannot be installed: {error}\n")
+            result = measure(timing, version, groups)
+        except subprocess.CalledProcessError as error:
+            sys.stderr.write(f"{timing.name}: failed: {error.stderr.strip().splitlines()[-1]}\n")
             continue
-        version = version_of(python, adapter.REQUIREMENTS)
-        for name in names:
-            sys.stderr.write(f"{name}\n")
-            try:
-                timing = Timing(name, python, path, options)
-                result = measure(timing, version, groups)
-                if path.stem == "vidan_trackers":
-                    count_with_rules(result, adapter.MAKERS[name], groups)
-            except subprocess.CalledProcessError as error:
-                sys.stderr.write(f"{name}: failed: {error.stderr.strip().splitlines()[-1]}\n")
-                continue
-            measured.append((result, timing))
+        if make_tracker is not None:
+            count_with_rules(result, make_tracker, groups)
+        measured.append((result, timing))
     for _ in range(options.rounds - 1):
         for _, timing in measured:
             timing.take(groups)
@@ -87,6 +73,24 @@ def main() -> None:
         write_results(RESULTS, results)
         tables.write_into(HERE / "README.md", tables.all_tables(results))
     sys.stdout.write(tables.all_tables(results))
+
+
+def installed_trackers(options: argparse.Namespace) -> Iterator[tuple[Timing, str, type | None]]:
+    """Those that are wanted and can be installed, vidan's first: with the version, and of vidan's what makes one."""
+    for path in sorted((HERE / "adapters").glob("*.py"), key=lambda path: (path.stem != "vidan_trackers", path.stem)):
+        adapter = load_adapter(path)
+        names = [name for name in adapter.TRACKERS if any(word in name for word in options.only or [""])]
+        if not names:
+            continue
+        try:
+            python = python_for(path.stem, adapter.REQUIREMENTS, options.cache)
+        except InstallError as error:
+            sys.stderr.write(f"{path.stem}: cannot be installed: {error}\n")
+            continue
+        version = version_of(python, adapter.REQUIREMENTS)
+        makers = adapter.MAKERS if path.stem == "vidan_trackers" else {}
+        for name in names:
+            yield Timing(name, python, path, options), version, makers.get(name)
 
 
 def measure(timing: Timing, version: str, groups: dict[str, list[Clip]]) -> Result:
